@@ -1,0 +1,123 @@
+//! Stage 5, record: what happened on one try, as data.
+//!
+//! Whatever a receiver does (500, time-out, refused, endless body) is an [`Attempt`], never an error. The parts:
+//! [`log`] writes attempts in groups, [`failure_window`] says by plain rules what they mean for the hook, and
+//! [`disabler`] acts on it.
+
+pub mod disabler;
+pub mod failure_window;
+pub mod log;
+pub mod record;
+
+use crate::message::{AccountId, HookId, ModuleId, UnixMs, WebhookId};
+
+/// One HTTP try of a firing: request, response and timings, or what went wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// 32 hex digits, beginning with the time, so that ids sort as attempts do.
+    pub id: String,
+    /// The firing it belongs to; KAZOO's `event_id`.
+    pub webhook_id: WebhookId,
+    /// Whose hook it is.
+    pub account: AccountId,
+    /// The hook it was made for.
+    pub hook: HookId,
+    /// The event's name.
+    pub hook_event: String,
+    /// The module that made the event.
+    pub module: ModuleId,
+    /// When it began.
+    pub at_ms: UnixMs,
+    /// 1 for the first try.
+    pub try_number: u32,
+    /// The URI of the hook as it was configured then.
+    pub uri: String,
+    /// What was sent.
+    pub request: SentRequest,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// From the beginning to the last byte that was read.
+    pub duration_ms: u64,
+    /// When the next try is due; `None` when this was the last.
+    pub next_try_ms: Option<UnixMs>,
+    /// Tries that are left after this one.
+    pub retries_left: u32,
+}
+
+/// The request as it went out, fit for the log: secrets are masked.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SentRequest {
+    /// `GET`, `POST` or `PUT`.
+    pub method: &'static str,
+    /// Names and values in their own case; values of the hook's own headers are masked.
+    pub headers: Vec<(String, String)>,
+    /// Text; empty for GET.
+    pub body: String,
+}
+
+/// What came of a try.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The receiver answered, well or badly.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// As they came.
+        headers: Vec<(String, String)>,
+        /// The first `firing.response_bytes_max` after decompression, broken UTF-8 replaced.
+        body: String,
+        /// Whether the body went on after that.
+        body_cut: bool,
+    },
+    /// No answer, or none in time.
+    Failed {
+        /// What kind of failure.
+        fault: Fault,
+        /// For people: what was tried and what came back.
+        detail: String,
+    },
+}
+
+/// Why a try got no answer. The words are those of the records and counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The name has no address.
+    NameLookup,
+    /// The address policy refuses an address of the name, or the literal one.
+    AddressRefused,
+    /// Refused, unreachable, or cut before the answer began.
+    Connection,
+    /// TLS could not be agreed.
+    Tls,
+    /// The deadline passed, at whatever point.
+    Timeout,
+    /// The answer was not HTTP, or broke off in the middle.
+    BadAnswer,
+    /// The hook's transform failed.
+    TransformFailed,
+    /// The request could not be made of this event and this hook (a URI that is none, a header that is none).
+    BadRequest,
+}
+
+impl Fault {
+    /// The word in records and counters.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Fault::NameLookup => "name-lookup",
+            Fault::AddressRefused => "address-refused",
+            Fault::Connection => "connection",
+            Fault::Tls => "tls",
+            Fault::Timeout => "timeout",
+            Fault::BadAnswer => "bad-answer",
+            Fault::TransformFailed => "transform-failed",
+            Fault::BadRequest => "bad-request",
+        }
+    }
+}
+
+impl Outcome {
+    /// Success is any 2xx.
+    pub fn is_success(&self) -> bool {
+        matches!(self, Outcome::Answered { status: 200..=299, .. })
+    }
+}

@@ -1,0 +1,179 @@
+//! One struct a section. What each key is, its unit and its bounds stand in `hookbox.example.toml`.
+#![expect(missing_docs, reason = "each key is documented once, in hookbox.example.toml")]
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiSettings {
+    pub listen: SocketAddr,
+    pub body_bytes_max: u64,
+    pub request_timeout_ms: u64,
+    pub requests_max: u64,
+    pub auth_failures_per_min: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSettings {
+    pub url: String,
+    pub key_file: Option<PathBuf>,
+    pub group_wait_ms: u64,
+    pub group_rows_max: u64,
+    pub poll_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueType {
+    Quorum,
+    Classic,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AmqpSettings {
+    pub url: Option<String>,
+    pub queue: String,
+    pub queue_type: QueueType,
+    pub delivery_limit: u64,
+    pub prefetch: u16,
+    pub requeue_pause_ms: u64,
+    pub requeue_pause_ms_max: u64,
+    pub reconnect_pause_ms_max: u64,
+    pub account_pointers: Vec<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct IngressSettings {
+    pub body_bytes_max: u64,
+    pub in_flight_max: u64,
+}
+
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MasterSettings {
+    pub account_id: Option<String>,
+    pub api_key: Option<String>,
+}
+
+impl std::fmt::Debug for MasterSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let api_key = self.api_key.as_ref().map(|_| "(hidden)");
+        f.debug_struct("MasterSettings").field("account_id", &self.account_id).field("api_key", &api_key).finish()
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleSettings {
+    pub dir: Option<PathBuf>,
+    pub cache_dir: Option<PathBuf>,
+    pub watch_ms: u64,
+    pub workers: u64,
+    pub queue_max: u64,
+    pub share_percent: u64,
+    pub time_limit_ms: u64,
+    pub fuel_max: u64,
+    pub memory_bytes_max: u64,
+    pub keep_resident_bytes: u64,
+    pub instances_max: u64,
+    pub events_max: u64,
+    pub output_bytes_max: u64,
+    pub log_bytes_max: u64,
+    pub bindings_max: u64,
+    pub component_bytes_max: u64,
+    pub fault_count: u64,
+    pub fault_window_ms: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FiringSettings {
+    pub allow_addresses: Vec<IpNet>,
+    pub connect_timeout_ms: u64,
+    pub request_timeout_ms: u64,
+    pub request_timeout_ms_max: u64,
+    pub response_bytes_max: u64,
+    pub park_after_ms: u64,
+    pub lease_ms: u64,
+    pub retry_schedule_s: Vec<u64>,
+    pub retry_jitter_percent: u64,
+    pub retry_after_max_s: u64,
+    pub retry_on: Vec<String>,
+    pub max_in_flight: u64,
+    pub max_in_flight_max: u64,
+    pub rate_limit_per_s_max: u64,
+    pub claim_rows_max: u64,
+    pub claim_poll_ms: u64,
+    pub full_pause_ms: u64,
+    pub headers_max: u64,
+    pub headers_bytes_max: u64,
+    pub old_secret_hours: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttemptSettings {
+    pub keep_days: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    pub attempt_failure_count: u32,
+    pub attempt_failure_expiry_ms: u64,
+    pub disable_disabler: bool,
+    pub log_successful_attempts: bool,
+    pub object_types: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub enum InboundUserField {
+    Request,
+    To,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct KazooSettings {
+    pub cluster_id: Option<String>,
+    pub reserved_ccv_keys: Vec<String>,
+    pub inbound_user_field: InboundUserField,
+    pub assume_inbound_e164: bool,
+    pub send_passwords: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TelemetrySettings {
+    pub log: String,
+    pub log_format: LogFormat,
+    pub listen: Option<SocketAddr>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisorSettings {
+    pub pause_ms: u64,
+    pub pause_ms_max: u64,
+    pub restarts_max: u64,
+    pub restarts_window_s: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShutdownSettings {
+    pub grace_ms: u64,
+}

@@ -1,0 +1,290 @@
+//! Where everything that outlives the process is kept.
+//!
+//! One trait, two backends: [`sqlite`] (embedded, the default) and, later, PostgreSQL. The rule that the rest stands
+//! on: when a call returns `Ok`, what it wrote survives a `kill -9` of the process and a power cut.
+//!
+//! Rows that come by the thousand a second, attempts and the firings they end, are not written one by one: they go
+//! through [`crate::attempt::log`], which hands them over in groups ([`Store::commit`]), all of a group or none.
+
+pub mod secrets;
+pub mod sqlite;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+use crate::{
+    account::{Account, KeyRecord},
+    attempt::Attempt,
+    hook::HookRecord,
+    message::{AccountId, Firing, HookId, LeaseToken, Message, ModuleId, Object, UnixMs, WebhookId},
+};
+
+/// The store could not do it; always our fault, never a receiver's or a tenant's.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// `store.url` leads nowhere.
+    #[error("store.url {url}: cannot open the store; {remedy}")]
+    Open {
+        /// The URL, without its password.
+        url: String,
+        /// What to do.
+        remedy: String,
+        /// What the driver said.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// The store was written by a newer Hookbox.
+    #[error("the store has schema {found}, this program knows up to {known}; start the newer program")]
+    Newer {
+        /// The schema's version in the store.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// A call failed in the database.
+    #[error("the store failed to {doing}")]
+    Database {
+        /// What was being done, to follow "failed to".
+        doing: &'static str,
+        /// What the driver said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A stored row cannot be read back.
+    #[error("the store's {what} {id} cannot be read: {reason}")]
+    Unreadable {
+        /// What kind of row.
+        what: &'static str,
+        /// Which.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What one call to the store gives.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// What a try, or the wish to keep a firing, changes in the store. Entries of a group are committed together; an
+/// attempt and the change of its firing are one entry, so that neither is seen without the other.
+#[derive(Debug)]
+pub struct Entry {
+    /// The try to record, when there was one.
+    pub attempt: Option<Attempt>,
+    /// Whether the try counts against the hook (design §4, disabler).
+    pub counts_as_failure: bool,
+    /// What becomes of the firing.
+    pub change: FiringChange,
+}
+
+/// What becomes of a firing in the store.
+#[derive(Debug)]
+pub enum FiringChange {
+    /// It was never stored, and has ended.
+    None,
+    /// Keep it: waiting for `due_ms`. Takes the place of the stored one when there is one; a firing that another
+    /// process holds under a newer lease is left alone.
+    Wait {
+        /// The firing, with its tries counted.
+        firing: Box<Firing>,
+        /// When the next try is due.
+        due_ms: UnixMs,
+    },
+    /// Keep it under a lease, because this process is still at it.
+    Park {
+        /// The firing; its `lease` is set.
+        firing: Box<Firing>,
+        /// When somebody else may take it.
+        until_ms: UnixMs,
+    },
+    /// It has ended well: remove the stored one, when this lease still holds it.
+    Delivered {
+        /// Which.
+        id: WebhookId,
+        /// The proof.
+        lease: LeaseToken,
+    },
+    /// It ended without being delivered: kept in the hook's list of undelivered, with the reason.
+    Undelivered {
+        /// The firing.
+        firing: Box<Firing>,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// A hook that changed since some moment.
+#[derive(Debug)]
+pub enum HookChange {
+    /// Made or edited.
+    Saved(HookRecord),
+    /// Deleted.
+    Deleted(AccountId, HookId),
+}
+
+/// A page of changes.
+#[derive(Debug)]
+pub struct Changes<T> {
+    /// What changed, oldest first.
+    pub changes: Vec<T>,
+    /// Where to go on reading.
+    pub cursor: i64,
+}
+
+/// A message that a module failed on, kept to be replayed to that module.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// Counts up; 0 before it is stored.
+    pub id: i64,
+    /// When it was kept.
+    pub at_ms: UnixMs,
+    /// The module, none for a message that never reached one (the broker gave it up).
+    pub module: Option<ModuleId>,
+    /// The module's version then.
+    pub module_version: String,
+    /// What went wrong, for people.
+    pub reason: String,
+    /// The message, whole.
+    pub message: Message,
+}
+
+/// What is stored of a module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModuleRecord {
+    /// Its id.
+    pub id: ModuleId,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// Its metadata, as a JSON object in the form of KAZOO's `webhook_meta` documents.
+    pub metadata: Object,
+    /// Why it is in quarantine, when it is.
+    pub quarantine: Option<String>,
+}
+
+/// A message waiting to be published on the broker (`webhook_disabled` and the like): written in the transaction that
+/// it tells of, removed when the broker has confirmed it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notice {
+    /// Counts up; 0 before it is stored.
+    pub id: i64,
+    /// The exchange to publish to.
+    pub exchange: String,
+    /// The routing key.
+    pub routing_key: String,
+    /// The body.
+    pub body: Object,
+}
+
+/// How many firings the store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FiringCounts {
+    /// Waiting for their time, or under a lease.
+    pub waiting: u64,
+    /// Ended undelivered.
+    pub undelivered: u64,
+}
+
+/// The store. Calls are safe to repeat: writing the same thing twice changes nothing.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    // Accounts, numbers and keys.
+
+    /// All accounts that are not deleted.
+    async fn accounts(&self) -> StoreResult<Vec<Account>>;
+    /// Writes an account. `true` when that changed something.
+    async fn put_account(&self, account: &Account, now_ms: UnixMs) -> StoreResult<bool>;
+    /// Accounts changed since the cursor (0 for all), at most `limit`; deleted ones are given by their id alone.
+    async fn accounts_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<Result<Account, AccountId>>>;
+    /// Marks an account deleted, and with it its hooks. `false` when it was not there.
+    async fn delete_account(&self, id: &AccountId, now_ms: UnixMs) -> StoreResult<bool>;
+    /// All phone numbers with their accounts.
+    async fn numbers(&self) -> StoreResult<Vec<(String, AccountId)>>;
+    /// Assigns a number. `true` when that changed something.
+    async fn put_number(&self, number: &str, account: &AccountId) -> StoreResult<bool>;
+    /// Writes a key (its hash). `true` when that changed something.
+    async fn put_key(&self, key: &KeyRecord) -> StoreResult<bool>;
+    /// The key of this hash, when it is not revoked.
+    async fn key(&self, hash: &str) -> StoreResult<Option<KeyRecord>>;
+
+    // Hooks.
+
+    /// The hook, also when it is disabled; `None` when it was deleted or never was.
+    async fn hook(&self, id: &HookId) -> StoreResult<Option<HookRecord>>;
+    /// Writes a hook and clears its failures. `true` when that changed something (then `HookRecord::revision` in the
+    /// store has gone up by one).
+    async fn put_hook(&self, record: &HookRecord, now_ms: UnixMs) -> StoreResult<bool>;
+    /// Marks a hook deleted. `false` when it was not there.
+    async fn delete_hook(&self, id: &HookId, now_ms: UnixMs) -> StoreResult<bool>;
+    /// Hooks changed since the cursor (0 for all), oldest change first, at most `limit`.
+    async fn hooks_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>>;
+    /// Disables a hook for the reason, ends its waiting firings as undelivered, clears its failures and keeps the notices, all in
+    /// one transaction. `false` (and nothing done) when it was disabled or deleted already.
+    async fn disable_hook(
+        &self,
+        id: &HookId,
+        reason: &str,
+        notices: &[Notice],
+        now_ms: UnixMs,
+    ) -> StoreResult<bool>;
+
+    // Firings and attempts.
+
+    /// Writes a group: all of it or nothing.
+    async fn commit(&self, group: &[Entry]) -> StoreResult<()>;
+    /// Takes up to `limit` firings that are due and free, under new leases until `until_ms`, longest due first.
+    async fn claim_due(&self, now_ms: UnixMs, until_ms: UnixMs, limit: u32) -> StoreResult<Vec<Firing>>;
+    /// When the next firing becomes due or free; `None` when none waits.
+    async fn next_due_ms(&self) -> StoreResult<Option<UnixMs>>;
+    /// How many firings wait and how many were given up, of one hook or of all.
+    async fn firing_counts(&self, hook: Option<&HookId>) -> StoreResult<FiringCounts>;
+    /// The newest attempts of a hook as documents (KAZOO's field names), newest first.
+    async fn attempts(&self, account: &AccountId, hook: Option<&HookId>, limit: u32) -> StoreResult<Vec<Object>>;
+    /// Removes attempts that are older. Gives how many went.
+    async fn prune_attempts(&self, before_ms: UnixMs) -> StoreResult<u64>;
+
+    // Failures.
+
+    /// How often the hook failed after `after_ms`.
+    async fn failure_count(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32>;
+    /// Hooks with any failure after `after_ms`, with their accounts and counts; older failures are removed.
+    async fn sweep_failures(&self, after_ms: UnixMs) -> StoreResult<Vec<(AccountId, HookId, u32)>>;
+    /// Forgets the hook's failures.
+    async fn clear_failures(&self, hook: &HookId) -> StoreResult<()>;
+
+    // Modules, dead letters, notices, settings.
+
+    /// All modules that are known.
+    async fn modules(&self) -> StoreResult<Vec<ModuleRecord>>;
+    /// Writes a module's record when it is missing or differs. `true` when that changed something.
+    async fn put_module(&self, record: &ModuleRecord) -> StoreResult<bool>;
+    /// Keeps a message that a module failed on. Gives the dead letter's id.
+    async fn put_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64>;
+    /// The newest dead letters.
+    async fn dead_letters(&self, limit: u32) -> StoreResult<Vec<DeadLetter>>;
+    /// Keeps a notice to be published.
+    async fn put_notice(&self, notice: &Notice) -> StoreResult<()>;
+    /// The oldest notices that were not yet confirmed.
+    async fn notices(&self, limit: u32) -> StoreResult<Vec<Notice>>;
+    /// Removes a notice that the broker has confirmed.
+    async fn delete_notice(&self, id: i64) -> StoreResult<()>;
+    /// A value that the host made once and keeps (`master.account_id`, `kazoo.cluster_id`, …).
+    async fn kept_value(&self, key: &str) -> StoreResult<Option<String>>;
+    /// Keeps a value when there is none under that key yet; gives the one that is kept then.
+    async fn keep_value(&self, key: &str, value: &str) -> StoreResult<String>;
+    /// Settings of KAZOO's `webhooks` section that were set for an account, or for the system (`None`).
+    async fn webhook_settings(&self, account: Option<&AccountId>) -> StoreResult<Object>;
+    /// Sets them.
+    async fn put_webhook_settings(&self, account: Option<&AccountId>, settings: &Object) -> StoreResult<()>;
+
+    /// Whether the store answers.
+    async fn ping(&self) -> StoreResult<()>;
+    /// Ends all connections after what is under way.
+    async fn close(&self);
+}
+
+/// The store, shared.
+pub type SharedStore = Arc<dyn Store>;
