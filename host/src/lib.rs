@@ -2,11 +2,20 @@
 //!
 //! The modules are listed as data flows; imports point upwards. Read [`pipeline`] first.
 
+pub mod command;
 pub mod settings;
-pub mod clock;
+pub mod host;
+pub mod pipeline;
 pub mod message;
+pub mod ingress;
+pub mod module;
 pub mod account;
 pub mod hook;
 pub mod firing;
 pub mod attempt;
 pub mod store;
+pub mod changes;
+pub mod api;
+pub mod supervisor;
+pub mod clock;
+pub mod telemetry;

@@ -1,0 +1,218 @@
+//! Tell other nodes, and hear from them.
+//!
+//! What changed is always read from the store ([`Follower`]): all of it at the start, then what has changed since. A
+//! notice on the `configuration` exchange ([`Listener`]) only says that now is the time to look; without a broker, or
+//! when a notice is lost, the periodic look finds it. What the host has to tell the broker itself was written to the
+//! store with the change it tells of, and is published from there until the broker has confirmed it ([`Publisher`]).
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::StreamExt;
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
+    options::{
+        BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
+        QueueDeclareOptions,
+    },
+    types::{FieldTable, ShortString},
+};
+use thiserror::Error;
+use tokio::sync::{Mutex, Notify};
+
+use crate::{
+    account::AccountTree,
+    hook::{Hook, table::HookTable},
+    settings::FiringSettings,
+    store::{HookChange, Notice, SharedStore, StoreError},
+};
+
+/// Rows read at once.
+const PAGE_ROWS: u32 = 1000;
+
+/// What a notice of a hook's or an account's change looks like (KAZOO's data layer publishes them).
+const NOTICE_KEYS: [&str; 3] = ["*.webhooks.webhook.*", "doc_deleted.*.account.*", "*.accounts.account.*"];
+
+/// Why telling or hearing failed.
+#[derive(Debug, Error)]
+pub enum ChangesError {
+    /// The broker.
+    #[error("the broker: {0}")]
+    Broker(#[from] lapin::Error),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keeps the account tree and the hook table in step with the store.
+pub struct Follower {
+    /// What is followed.
+    pub store: SharedStore,
+    /// Kept in step.
+    pub accounts: Arc<AccountTree>,
+    /// Kept in step.
+    pub hooks: Arc<HookTable>,
+    /// Which hooks are valid.
+    pub firing: Arc<FiringSettings>,
+    /// Where reading goes on.
+    pub cursors: Mutex<Cursors>,
+    /// Rung when somebody knows of a change.
+    pub wake: Arc<Notify>,
+    /// `store.poll_ms`.
+    pub poll_ms: u64,
+}
+
+/// How far the changes have been read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cursors {
+    accounts: i64,
+    hooks: i64,
+}
+
+impl Follower {
+    /// Looks now and then, and when woken.
+    pub async fn run(&self) -> Result<(), ChangesError> {
+        loop {
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(self.poll_ms)) => {}
+            }
+            self.catch_up().await?;
+        }
+    }
+
+    /// Reads what changed since the last time.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let mut cursors = self.cursors.lock().await;
+        loop {
+            let page = self.store.accounts_since(cursors.accounts, PAGE_ROWS).await?;
+            cursors.accounts = page.cursor;
+            if page.changes.is_empty() {
+                break;
+            }
+            for change in page.changes {
+                match change {
+                    Ok(account) => self.accounts.replace(account),
+                    Err(deleted) => {
+                        self.hooks.remove_account(&deleted);
+                        self.accounts.remove(&deleted);
+                    }
+                }
+            }
+        }
+        self.accounts.replace_numbers(self.store.numbers().await?);
+        loop {
+            let page = self.store.hooks_since(cursors.hooks, PAGE_ROWS).await?;
+            cursors.hooks = page.cursor;
+            if page.changes.is_empty() {
+                return Ok(());
+            }
+            for change in page.changes {
+                self.apply(change);
+            }
+        }
+    }
+
+    fn apply(&self, change: HookChange) {
+        match change {
+            HookChange::Deleted(account, id) => self.hooks.remove(&account, &id),
+            HookChange::Saved(record) => match Hook::from_record(&record, &self.firing) {
+                Ok(hook) if hook.enabled => self.hooks.replace(hook),
+                Ok(hook) => self.hooks.remove(&hook.account, &hook.id),
+                Err(problems) => {
+                    tracing::warn!(hook = %record.id, account = %record.account, %problems, "hook not loaded: its document is not valid");
+                    self.hooks.remove(&record.account, &record.id);
+                }
+            },
+        }
+    }
+}
+
+/// Hears change notices on the `configuration` exchange, on a queue of this node's own.
+pub struct Listener {
+    /// `amqp.url`.
+    pub url: String,
+    /// Rung for each notice.
+    pub wake: Arc<Notify>,
+}
+
+impl Listener {
+    /// Listens until the connection is lost; the supervisor starts it anew.
+    pub async fn run(&self) -> Result<(), ChangesError> {
+        let (_connection, channel) = connect(&self.url, "hookbox changes").await?;
+        let queue = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
+        let queue = channel.queue_declare(ShortString::default(), queue, FieldTable::default()).await?;
+        declare_exchange(&channel, "configuration").await?;
+        for key in NOTICE_KEYS {
+            let options = QueueBindOptions::default();
+            let (queue, exchange) = (queue.name().clone(), "configuration".into());
+            channel.queue_bind(queue, exchange, key.into(), options, FieldTable::default()).await?;
+        }
+        let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
+        let tag = ShortString::default();
+        let mut notices = channel.basic_consume(queue.name().clone(), tag, options, FieldTable::default()).await?;
+        // What changed while nobody listened.
+        self.wake.notify_one();
+        tracing::info!("listening for change notices");
+        while let Some(notice) = notices.next().await {
+            notice?;
+            self.wake.notify_one();
+        }
+        Ok(())
+    }
+}
+
+/// Publishes the notices that the store keeps, in order, until the broker has confirmed them.
+pub struct Publisher {
+    /// `amqp.url`.
+    pub url: String,
+    /// Where they are kept.
+    pub store: SharedStore,
+    /// Rung when one was written.
+    pub wake: Arc<Notify>,
+    /// `store.poll_ms`: how often to look for those of others.
+    pub poll_ms: u64,
+}
+
+impl Publisher {
+    /// Publishes until the connection is lost; the supervisor starts it anew.
+    pub async fn run(&self) -> Result<(), ChangesError> {
+        let (_connection, channel) = connect(&self.url, "hookbox notices").await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        loop {
+            let notices = self.store.notices(PAGE_ROWS).await?;
+            for notice in &notices {
+                self.publish(&channel, notice).await?;
+                self.store.delete_notice(notice.id).await?;
+            }
+            if notices.is_empty() {
+                tokio::select! {
+                    () = self.wake.notified() => {}
+                    () = tokio::time::sleep(Duration::from_millis(self.poll_ms)) => {}
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, channel: &Channel, notice: &Notice) -> Result<(), ChangesError> {
+        declare_exchange(channel, &notice.exchange).await?;
+        let properties = BasicProperties::default().with_content_type("application/json".into());
+        let (exchange, key) = (notice.exchange.as_str().into(), notice.routing_key.as_str().into());
+        let body = serde_json::Value::Object(notice.body.clone()).to_string();
+        let options = BasicPublishOptions::default();
+        channel.basic_publish(exchange, key, options, body.as_bytes(), properties).await?.await?;
+        Ok(())
+    }
+}
+
+async fn connect(url: &str, name: &str) -> Result<(Connection, Channel), lapin::Error> {
+    let properties = ConnectionProperties::default().with_connection_name(name.into());
+    let connection = Connection::connect(url, properties).await?;
+    let channel = connection.create_channel().await?;
+    Ok((connection, channel))
+}
+
+/// As every KAZOO application declares its exchanges.
+async fn declare_exchange(channel: &Channel, name: &str) -> Result<(), lapin::Error> {
+    let options = ExchangeDeclareOptions::default();
+    channel.exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default()).await
+}

@@ -1,0 +1,92 @@
+//! The program's calls, one file each. What a call prints is printed here and below, nowhere else.
+#![allow(clippy::print_stdout, reason = "commands talk to people")]
+
+pub mod demo;
+pub mod doctor;
+pub mod import;
+pub mod import_call;
+pub mod publish;
+pub mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// Messages in, signed webhooks out.
+#[derive(Debug, Parser)]
+#[command(name = "hookbox", version, about)]
+pub struct Command {
+    #[command(subcommand)]
+    call: Call,
+}
+
+#[derive(Debug, Subcommand)]
+enum Call {
+    /// Run the host until SIGTERM or SIGINT.
+    Serve {
+        /// Settings, over the defaults; `host/hookbox.example.toml` lists every key.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// See it work: no broker, no database server, a receiver of its own.
+    Demo {
+        /// Leave the host up until Ctrl-C.
+        #[arg(long)]
+        stay: bool,
+    },
+    /// Check settings, store, broker, clock and modules; say what is wrong and what to do.
+    Doctor {
+        /// Settings, over the defaults.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Post messages to a host, or to a broker.
+    Publish(publish::Publish),
+    /// Load documents of another system straight into the store.
+    #[command(subcommand)]
+    Import(Import),
+}
+
+#[derive(Debug, Subcommand)]
+enum Import {
+    /// KAZOO's accounts, numbers, keys and hooks: a JSON array of documents, or CouchDB's `_all_docs` with documents.
+    Kazoo {
+        /// The documents.
+        file: PathBuf,
+        /// Settings, over the defaults.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+}
+
+/// The program's exit codes: 0 done, 1 not all of it, 2 it could not begin.
+pub const COULD_NOT_BEGIN: u8 = 2;
+
+impl Command {
+    /// Does what was asked.
+    pub async fn run(self) -> ExitCode {
+        match self.call {
+            Call::Serve { config } => serve::run(config.as_deref()).await,
+            Call::Demo { stay } => demo::run(stay).await,
+            Call::Doctor { config } => doctor::run(config.as_deref()).await,
+            Call::Publish(publish) => publish.run().await,
+            Call::Import(Import::Kazoo { file, config }) => import_call::run(&file, config.as_deref()).await,
+        }
+    }
+}
+
+/// Says on stderr why a call could not begin.
+#[expect(clippy::print_stderr, reason = "this is the one place that says why the program ends")]
+fn could_not_begin(reason: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("hookbox: {reason}");
+    ExitCode::from(COULD_NOT_BEGIN)
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
+    })
+}

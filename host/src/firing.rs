@@ -1,0 +1,273 @@
+//! Stage 4, fire: one firing to its end.
+//!
+//! The cast: [`Firer`] makes tries of firings; [`request`] says what goes out, [`client`] sends it, [`retry`] judges
+//! what came back; [`lanes`] keep hooks from taking each other's places; [`scheduler`] brings back what was stored.
+//!
+//! The life of a firing: matched, it is tried at once. It ends with the row of its last attempt committed; or it is
+//! stored, to be tried later by whichever process claims it: because it failed and may be retried, because it is still
+//! open after `firing.park_after_ms`, or because its hook's places are taken. The message that it came of waits for
+//! neither receiver nor retry.
+//!
+//! Guaranteed: each firing happens at least once, or is listed as undelivered with a reason. Not guaranteed: at most
+//! once (a process may die between a receiver's answer and the row that tells of it; the `webhook-id` is the same then),
+//! and order between firings.
+
+pub mod address_policy;
+pub mod client;
+pub mod lanes;
+pub mod request;
+pub mod retry;
+pub mod scheduler;
+pub mod signature;
+pub mod webhook_id;
+
+use std::{
+    pin::pin,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use metrics::{counter, histogram};
+use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
+
+use self::{client::Client, lanes::Lanes, retry::Verdict};
+use crate::{
+    attempt::{Attempt, Fault, Outcome, disabler::Disabler, log::AttemptLog},
+    clock::Clock,
+    hook::{Hook, table::HookTable},
+    message::{Firing, LeaseToken, Target, UnixMs},
+    settings::FiringSettings,
+    store::{Entry, FiringChange, StoreError, secrets::HookSecrets},
+};
+
+/// Makes tries of firings, each until it has ended or is stored.
+pub struct Firer {
+    /// Bounds and schedules.
+    pub settings: Arc<FiringSettings>,
+    /// Asked before every try: a disabled hook sends nothing.
+    pub hooks: Arc<HookTable>,
+    /// Opens what hooks are signed with.
+    pub secrets: HookSecrets,
+    /// Sends.
+    pub client: Client,
+    /// Places of each hook.
+    pub lanes: Lanes,
+    /// Where tries are recorded.
+    pub log: Arc<AttemptLog>,
+    /// Judges hooks that fail.
+    pub disabler: Arc<Disabler>,
+    /// KAZOO's `cluster_id`, written last into every payload.
+    pub cluster_id: Arc<str>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Tells the scheduler that something was stored.
+    pub stored: Arc<Notify>,
+    /// Tries that go on after their message was settled.
+    pub under_way: TaskTracker,
+}
+
+/// The lease under which a firing is stored while it is being tried, once it is.
+type Parked = Arc<OnceLock<LeaseToken>>;
+
+impl Firer {
+    /// Tries a firing; returns when it has ended or is stored. An error means that neither is certain.
+    pub async fn fire(self: &Arc<Self>, firing: Firing) -> Result<(), StoreError> {
+        let Some(hook) = self.hook_now(&firing) else {
+            return self.give_up(firing, "the hook is disabled or deleted").await;
+        };
+        let now_ms = self.clock.now_ms();
+        let Some(place) = self.lanes.try_enter(&hook, now_ms) else {
+            let due_ms = now_ms + self.settings.full_pause_ms;
+            return self.store(firing, due_ms).await;
+        };
+        let parked = Parked::default();
+        if let Some(lease) = &firing.lease {
+            let _ = parked.set(lease.clone());
+        }
+        let (this, stored) = (Arc::clone(self), firing.clone());
+        let trying = {
+            let parked = Arc::clone(&parked);
+            async move {
+                let tried = this.try_once(firing, &hook, &parked).await;
+                drop(place);
+                tried
+            }
+        };
+        if stored.lease.is_some() {
+            return trying.await;
+        }
+        self.until_done_or_parked(Box::pin(trying), stored, &parked).await
+    }
+
+    /// Waits for a try; when it stays open too long, stores the firing under a lease and lets the try go on by itself.
+    async fn until_done_or_parked(
+        self: &Arc<Self>,
+        mut trying: std::pin::Pin<Box<impl Future<Output = Result<(), StoreError>> + Send + 'static>>,
+        mut firing: Firing,
+        parked: &Parked,
+    ) -> Result<(), StoreError> {
+        let patience = tokio::time::sleep(Duration::from_millis(self.settings.park_after_ms));
+        tokio::select! {
+            biased;
+            tried = &mut trying => return tried,
+            () = patience => {}
+        }
+        let lease = LeaseToken::draw();
+        let _ = parked.set(lease.clone());
+        firing.lease = Some(lease);
+        let until_ms = self.clock.now_ms() + self.settings.lease_ms;
+        let park = FiringChange::Park { firing: Box::new(firing), until_ms };
+        let mut parking = pin!(self.record(None, false, park));
+        // The parking is asked first, so that its row is queued before the one that ends the try.
+        tokio::select! {
+            biased;
+            stored = &mut parking => {
+                stored?;
+                counter!("hookbox_firings_parked_total").increment(1);
+                self.under_way.spawn(async move {
+                    if let Err(error) = trying.await {
+                        tracing::error!(%error, "a stored firing's try could not be recorded; it is tried again when its lease ends");
+                    }
+                });
+                Ok(())
+            }
+            tried = &mut trying => tried,
+        }
+    }
+
+    /// One try, from request to recorded row, and what follows from it.
+    async fn try_once(&self, mut firing: Firing, hook: &Hook, parked: &Parked) -> Result<(), StoreError> {
+        let at_ms = self.clock.now_ms();
+        let prepared = self
+            .secrets
+            .open(hook, at_ms)
+            .map_err(|error| error.to_string())
+            .and_then(|secrets| {
+                request::prepare(hook, &firing.event, &firing.id, &self.cluster_id, at_ms, &secrets)
+                    .map_err(|error| error.to_string())
+            });
+        let timeout_ms = hook.timeout_ms(&self.settings);
+        let (sent, outcome, took) = match prepared {
+            Ok(prepared) => {
+                let sent = prepared.for_the_log(hook);
+                let (outcome, took) = self.client.send(prepared, Duration::from_millis(timeout_ms)).await;
+                (sent, outcome, took)
+            }
+            Err(detail) => {
+                let outcome = Outcome::Failed { fault: Fault::BadRequest, detail };
+                (crate::attempt::SentRequest::default(), outcome, Duration::ZERO)
+            }
+        };
+        firing.tries += 1;
+        let now_ms = self.clock.now_ms();
+        let verdict = retry::judge(&outcome, firing.tries, hook, &self.settings, now_ms, rand::random::<f64>());
+        let attempt = Attempt {
+            id: Attempt::new_id(at_ms),
+            webhook_id: firing.id.clone(),
+            account: hook.account.clone(),
+            hook: hook.id.clone(),
+            hook_event: firing.event.hook_event.clone(),
+            module: firing.event.module.clone(),
+            at_ms,
+            try_number: firing.tries,
+            uri: hook.uri.to_string(),
+            request: sent,
+            outcome,
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            next_try_ms: verdict.due_ms(),
+            retries_left: hook.tries_max(&self.settings).saturating_sub(firing.tries),
+        };
+        canonical_line(&attempt);
+        firing.lease = parked.get().cloned();
+        let failed = verdict != Verdict::Delivered;
+        let (account, id) = (hook.account.clone(), hook.id.clone());
+        self.record(Some(attempt), failed, change(firing, &verdict)).await?;
+        match verdict {
+            Verdict::Delivered => {}
+            Verdict::Disable { reason } => self.disabler.disable(&account, &id, &reason).await?,
+            Verdict::Retry { .. } | Verdict::GiveUp { .. } => {
+                self.stored.notify_one();
+                self.disabler.judge(&account, &id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The hook as it is at this moment, when it may fire.
+    fn hook_now(&self, firing: &Firing) -> Option<Arc<Hook>> {
+        match &firing.target {
+            Target::Stored(account, id) => self.hooks.get(account, id).filter(|hook| hook.enabled),
+            Target::Inline(hook) => Some(Arc::clone(hook)),
+        }
+    }
+
+    async fn store(&self, firing: Firing, due_ms: UnixMs) -> Result<(), StoreError> {
+        counter!("hookbox_firings_over_limit_total").increment(1);
+        self.record(None, false, FiringChange::Wait { firing: Box::new(firing), due_ms }).await?;
+        self.stored.notify_one();
+        Ok(())
+    }
+
+    async fn give_up(&self, firing: Firing, reason: &str) -> Result<(), StoreError> {
+        let change = FiringChange::Undelivered { firing: Box::new(firing), reason: reason.to_owned() };
+        self.record(None, false, change).await
+    }
+
+    async fn record(
+        &self,
+        attempt: Option<Attempt>,
+        counts_as_failure: bool,
+        change: FiringChange,
+    ) -> Result<(), StoreError> {
+        self.log.record(Entry { attempt, counts_as_failure, change }).await
+    }
+}
+
+/// What becomes of the firing after a try.
+fn change(firing: Firing, verdict: &Verdict) -> FiringChange {
+    match verdict {
+        Verdict::Delivered => match firing.lease {
+            Some(lease) => FiringChange::Delivered { id: firing.id, lease },
+            None => FiringChange::None,
+        },
+        Verdict::Retry { due_ms } => FiringChange::Wait { firing: Box::new(firing), due_ms: *due_ms },
+        Verdict::GiveUp { reason } | Verdict::Disable { reason } => {
+            FiringChange::Undelivered { firing: Box::new(firing), reason: reason.clone() }
+        }
+    }
+}
+
+/// One line for each try, with what somebody looks for: no bodies, no secrets.
+fn canonical_line(attempt: &Attempt) {
+    let (result, fault) = match &attempt.outcome {
+        outcome if outcome.is_success() => ("delivered", ""),
+        Outcome::Answered { .. } => ("failed", "status"),
+        Outcome::Failed { fault, .. } => ("failed", fault.as_str()),
+    };
+    let status = match &attempt.outcome {
+        Outcome::Answered { status, .. } => Some(*status),
+        Outcome::Failed { .. } => None,
+    };
+    counter!("hookbox_attempts_total", "result" => result, "fault" => fault).increment(1);
+    histogram!("hookbox_attempt_seconds").record(Duration::from_millis(attempt.duration_ms).as_secs_f64());
+    let detail = match &attempt.outcome {
+        Outcome::Failed { detail, .. } => Some(detail),
+        Outcome::Answered { .. } => None,
+    };
+    tracing::info!(
+        target: "hookbox::attempt",
+        webhook_id = %attempt.webhook_id,
+        account = %attempt.account,
+        hook = %attempt.hook,
+        event = attempt.hook_event,
+        try_number = attempt.try_number,
+        result,
+        fault,
+        status,
+        detail,
+        duration_ms = attempt.duration_ms,
+        next_try_ms = attempt.next_try_ms,
+        "attempt"
+    );
+}

@@ -1,0 +1,333 @@
+//! Messages from the broker: one durable queue shared by all nodes, acknowledged by hand.
+//!
+//! Connecting, declaring and binding are done anew after every loss of the connection, for ever, with a growing pause;
+//! each change of state is logged once. A delivery is settled on the channel it came on: when that is gone, the broker
+//! delivers it again, and the `webhook-id` of what comes of it is the same.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use futures_util::StreamExt;
+use lapin::{
+    Channel, Connection, ConnectionProperties, Consumer,
+    message::Delivery,
+    options::{
+        BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueUnbindOptions,
+    },
+    types::{AMQPValue, FieldTable, LongString, ShortString},
+};
+use metrics::counter;
+use thiserror::Error;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Settlement,
+    decode::{Decoder, Incoming},
+    doubling_pause,
+};
+use crate::{
+    account::AccountTree,
+    clock::Clock,
+    message::Source,
+    module::{Modules, dead_letter, registry::BindingKey},
+    pipeline::Pipeline,
+    settings::{AmqpSettings, QueueType},
+    store::{SharedStore, StoreError},
+};
+
+/// How it stands with the broker, for `/readyz` and the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BrokerState {
+    /// `amqp.url` is unset.
+    Off,
+    /// Trying; with the reason why it is not there yet.
+    Away(String),
+    /// Consuming; with what could not be bound, if anything.
+    Consuming {
+        /// Exchanges or keys that the broker refused, with its words.
+        refused: Vec<String>,
+    },
+}
+
+/// Takes messages from the broker.
+pub struct AmqpIngress {
+    /// Where and how.
+    pub settings: AmqpSettings,
+    /// How bodies are read.
+    pub decoder: Decoder,
+    /// Whose accounts are known.
+    pub accounts: Arc<AccountTree>,
+    /// Whose bindings are bound.
+    pub modules: Arc<Modules>,
+    /// Where messages go.
+    pub pipeline: Arc<Pipeline>,
+    /// Where messages go that the broker gave up.
+    pub store: SharedStore,
+    /// What time it is.
+    pub clock: Clock,
+    /// Told of each change.
+    pub state: watch::Sender<BrokerState>,
+    /// The deliveries that are being worked on.
+    pub deliveries: TaskTracker,
+    /// Cancelled when no more are to be taken.
+    pub stopping: CancellationToken,
+}
+
+/// Why consuming ended.
+#[derive(Debug, Error)]
+enum Ended {
+    #[error(transparent)]
+    Broker(#[from] lapin::Error),
+    #[error("the broker ended the consumer; was the queue deleted?")]
+    Cancelled,
+    #[error("a message that the broker gave up cannot be kept")]
+    Store(#[from] StoreError),
+}
+
+impl AmqpIngress {
+    /// Consumes until told to stop; loses the broker and finds it again in between.
+    pub async fn run(&self, url: &str) -> Result<(), StoreError> {
+        let mut failures = 0;
+        while !self.stopping.is_cancelled() {
+            let consumed = tokio::select! {
+                consumed = self.consume(url, &mut failures) => consumed,
+                () = self.stopping.cancelled() => Ok(()),
+            };
+            match consumed {
+                Ok(()) => break,
+                Err(ended) => self.away(&ended),
+            }
+            let most_ms = self.settings.reconnect_pause_ms_max;
+            let pause = doubling_pause(failures, (most_ms / 20).max(1), most_ms);
+            failures += 1;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Says once that the broker is away.
+    fn away(&self, ended: &Ended) {
+        let reason = chain(ended);
+        self.state.send_if_modified(|state| {
+            if !matches!(state, BrokerState::Away(_)) {
+                tracing::warn!(%reason, "the broker is away; trying again until it is back");
+            }
+            let changed = *state != BrokerState::Away(reason.clone());
+            *state = BrokerState::Away(reason);
+            changed
+        });
+    }
+
+    async fn consume(&self, url: &str, failures: &mut u64) -> Result<(), Ended> {
+        let properties = ConnectionProperties::default().with_connection_name("hookbox ingress".into());
+        let connection = Connection::connect(url, properties).await?;
+        let channel = connection.create_channel().await?;
+        self.declare_queues(&channel).await?;
+        channel.basic_qos(self.settings.prefetch, BasicQosOptions::default()).await?;
+
+        let mut wanted = self.modules.bindings();
+        let mut bound = BTreeSet::new();
+        let keys = Arc::clone(&wanted.borrow_and_update());
+        let mut refused = self.bind(&connection, &mut bound, &keys).await?;
+
+        let mut messages = self.consumer(&channel, &self.settings.queue).await?;
+        let mut given_up = self.consumer(&channel, &self.dead_queue()).await?;
+        *failures = 0;
+        self.consuming(&refused);
+        loop {
+            tokio::select! {
+                delivery = messages.next() => match delivery {
+                    Some(delivery) => self.take(delivery?),
+                    None => return Err(Ended::Cancelled),
+                },
+                delivery = given_up.next() => match delivery {
+                    Some(delivery) => self.keep_given_up(delivery?).await?,
+                    None => return Err(Ended::Cancelled),
+                },
+                changed = wanted.changed() => {
+                    if changed.is_ok() {
+                        let keys = Arc::clone(&wanted.borrow_and_update());
+                        refused = self.bind(&connection, &mut bound, &keys).await?;
+                        self.consuming(&refused);
+                    }
+                }
+                () = self.stopping.cancelled() => break,
+            }
+        }
+        // Stop taking, then wait for what was taken: it is settled on this channel.
+        channel.basic_cancel(messages.tag(), BasicCancelOptions::default()).await?;
+        self.deliveries.close();
+        self.deliveries.wait().await;
+        connection.close(200, "bye".into()).await?;
+        Ok(())
+    }
+
+    fn consuming(&self, refused: &[String]) {
+        let now = BrokerState::Consuming { refused: refused.to_vec() };
+        let before = self.state.send_replace(now.clone());
+        if before != now {
+            tracing::info!(queue = self.settings.queue, "consuming from the broker");
+            for reason in refused {
+                tracing::error!(%reason, "the broker refuses a binding; the rest is bound");
+            }
+        }
+    }
+
+    async fn consumer(&self, channel: &Channel, queue: &str) -> Result<Consumer, lapin::Error> {
+        let options = BasicConsumeOptions::default();
+        channel.basic_consume(queue.into(), ShortString::default(), options, FieldTable::default()).await
+    }
+
+    fn dead_queue(&self) -> String {
+        format!("{}.dead", self.settings.queue)
+    }
+
+    async fn declare_queues(&self, channel: &Channel) -> Result<(), lapin::Error> {
+        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        let kind = match self.settings.queue_type {
+            QueueType::Quorum => "quorum",
+            QueueType::Classic => "classic",
+        };
+        let text = |text: &str| AMQPValue::LongString(LongString::from(text));
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-queue-type".into(), text(kind));
+        channel.queue_declare(self.dead_queue().as_str().into(), durable, arguments.clone()).await?;
+        if self.settings.queue_type == QueueType::Quorum {
+            let limit = i64::try_from(self.settings.delivery_limit).unwrap_or(i64::MAX);
+            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit));
+        }
+        arguments.insert("x-dead-letter-exchange".into(), text(""));
+        arguments.insert("x-dead-letter-routing-key".into(), text(&self.dead_queue()));
+        channel.queue_declare(self.settings.queue.as_str().into(), durable, arguments).await?;
+        Ok(())
+    }
+
+    /// Binds what is wanted and not bound yet, unbinds what is no longer wanted. Gives what the broker refused: an
+    /// exchange of that name may be there with other options. Each exchange is declared on a channel of its own,
+    /// because a refusal closes the channel.
+    async fn bind(
+        &self,
+        connection: &Connection,
+        bound: &mut BTreeSet<BindingKey>,
+        wanted: &BTreeSet<BindingKey>,
+    ) -> Result<Vec<String>, lapin::Error> {
+        let queue = ShortString::from(self.settings.queue.as_str());
+        let mut refused = Vec::new();
+        let mut channel = connection.create_channel().await?;
+        for key in bound.difference(wanted) {
+            let (exchange, routing_key) = (key.exchange.as_str().into(), key.routing_key.as_str().into());
+            channel.queue_unbind(queue.clone(), exchange, routing_key, FieldTable::default()).await?;
+        }
+        bound.retain(|key| wanted.contains(key));
+        let missing: Vec<_> = wanted.difference(bound).cloned().collect();
+        for key in missing {
+            match bind_one(&channel, &queue, &key).await {
+                Ok(()) => drop(bound.insert(key)),
+                Err(error) if connection.status().connected() => {
+                    refused.push(format!("{} ({}) {}: {error}", key.exchange, key.kind, key.routing_key));
+                    channel = connection.create_channel().await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Works on a delivery in a task of its own.
+    fn take(&self, delivery: Delivery) {
+        counter!("hookbox_messages_total", "source" => "amqp").increment(1);
+        let decoded = self.decoder.decode(&incoming(&delivery), &self.accounts, self.clock.now_ms());
+        let pipeline = Arc::clone(&self.pipeline);
+        let pauses = (self.settings.requeue_pause_ms, self.settings.requeue_pause_ms_max);
+        self.deliveries.spawn(async move {
+            let settlement = match decoded {
+                Ok(message) => pipeline.handle(message).await,
+                Err(error) => pipeline.refuse(Source::Amqp, &error),
+            };
+            settle(&delivery, &settlement, pauses).await;
+        });
+    }
+
+    async fn keep_given_up(&self, delivery: Delivery) -> Result<(), Ended> {
+        let now_ms = self.clock.now_ms();
+        match self.decoder.decode(&incoming(&delivery), &self.accounts, now_ms) {
+            Ok(message) => {
+                let id = self.store.put_dead_letter(&dead_letter::of_broker(&message, now_ms)).await?;
+                tracing::error!(dead_letter = id, "the broker gave up a message; it is kept as a dead letter");
+            }
+            Err(error) => drop(self.pipeline.refuse(Source::Amqp, &error)),
+        }
+        delivery.acker.ack(BasicAckOptions::default()).await?;
+        Ok(())
+    }
+}
+
+async fn bind_one(channel: &Channel, queue: &ShortString, key: &BindingKey) -> Result<(), lapin::Error> {
+    let kind = match key.kind.as_str() {
+        "direct" => lapin::ExchangeKind::Direct,
+        "fanout" => lapin::ExchangeKind::Fanout,
+        "headers" => lapin::ExchangeKind::Headers,
+        _ => lapin::ExchangeKind::Topic,
+    };
+    let options = ExchangeDeclareOptions { durable: key.durable, ..ExchangeDeclareOptions::default() };
+    let exchange = ShortString::from(key.exchange.as_str());
+    channel.exchange_declare(exchange.clone(), kind, options, FieldTable::default()).await?;
+    let (routing_key, options) = (key.routing_key.as_str().into(), QueueBindOptions::default());
+    channel.queue_bind(queue.clone(), exchange, routing_key, options, FieldTable::default()).await
+}
+
+fn incoming(delivery: &Delivery) -> Incoming<'_> {
+    let properties = &delivery.properties;
+    Incoming {
+        source: Source::Amqp,
+        exchange: delivery.exchange.as_str(),
+        routing_key: delivery.routing_key.as_str(),
+        message_id: properties.message_id().as_ref().map(ShortString::as_str),
+        content_type: properties.content_type().as_ref().map(ShortString::as_str),
+        content_encoding: properties.content_encoding().as_ref().map(ShortString::as_str),
+        body: &delivery.data,
+        within: None,
+    }
+}
+
+/// Does to the delivery what was decided. An error means that the channel is gone; then the broker delivers again.
+async fn settle(delivery: &Delivery, settlement: &Settlement, (first_ms, most_ms): (u64, u64)) {
+    let settled = match settlement {
+        // A discarded message is acknowledged: rejected, it would go where poisoned ones go.
+        Settlement::Ack { .. } | Settlement::Discard(_) => delivery.acker.ack(BasicAckOptions::default()).await,
+        Settlement::Requeue(_) => {
+            tokio::time::sleep(doubling_pause(times_delivered(delivery), first_ms, most_ms)).await;
+            delivery.acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await
+        }
+    };
+    if let Err(error) = settled {
+        tracing::debug!(%error, "a message could not be settled, its channel is gone; the broker delivers it again");
+    }
+}
+
+/// How often the broker has delivered it before; quorum queues count.
+fn times_delivered(delivery: &Delivery) -> u64 {
+    let count = delivery.properties.headers().as_ref().and_then(|headers| headers.inner().get("x-delivery-count"));
+    match count {
+        Some(AMQPValue::LongLongInt(n)) => u64::try_from(*n).unwrap_or(0),
+        Some(AMQPValue::LongInt(n)) => u64::try_from(*n).unwrap_or(0),
+        _ => u64::from(delivery.redelivered),
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,146 @@
+//! Stage 2, module: a sandboxed component turns a message into events.
+//!
+//! The cast: a [`Module`] is a component that was compiled, checked and asked for its metadata; the [`registry`] knows
+//! which are active and which messages each is to be handed; the [`workers`] make the calls, on threads of their own;
+//! [`sandbox`] is one call. What a module does wrong is a [`ModuleError`], charged to it: the message goes on to the
+//! other modules, and is kept for this one ([`dead_letter`]).
+//!
+//! Not guaranteed: that a module is called once for a message. After a crash the message comes back, and is handed to
+//! every module again.
+
+pub mod bindings;
+pub mod engine;
+pub mod compiler;
+pub mod guest;
+pub mod guest_log;
+pub mod imports;
+pub mod sandbox;
+pub mod workers;
+pub mod description;
+pub mod loaded;
+pub mod registry;
+pub mod watcher;
+pub mod dead_letter;
+
+use thiserror::Error;
+
+pub use loaded::{Handled, Module, Origin};
+pub use registry::Modules;
+
+/// What a module did wrong, or what is wrong with it. Charged to the module, except for [`ModuleError::Host`].
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum ModuleError {
+    // At load.
+    /// The bytes are no component, or none that compiles.
+    #[error("not a usable component: {reason}")]
+    NotAComponent {
+        /// What is wrong.
+        reason: String,
+    },
+    /// It imports what is not offered.
+    #[error("it imports what no world of Hookbox offers: {reason}")]
+    Import {
+        /// Which import.
+        reason: String,
+    },
+    /// It lacks an export of the world, or has it with other types.
+    #[error("it does not fit the world hookbox:webhook/webhook-module@1.0.0: {reason}")]
+    World {
+        /// Which export.
+        reason: String,
+    },
+    /// Its metadata or bindings are out of bounds.
+    #[error("its {what} cannot be used: {reason}")]
+    Description {
+        /// `metadata` or `bindings`.
+        what: &'static str,
+        /// What is wrong and what to do.
+        reason: String,
+    },
+
+    // In a call.
+    /// It trapped.
+    #[error("it trapped: {reason}")]
+    Trap {
+        /// The trap, and the panic's text when it logged one.
+        reason: String,
+    },
+    /// It ran past its time.
+    #[error("it ran past {limit_ms} ms; raise modules.time_limit_ms or mend the module")]
+    Time {
+        /// `modules.time_limit_ms`.
+        limit_ms: u64,
+    },
+    /// It burnt its fuel.
+    #[error("it burnt its {limit} units of fuel; raise modules.fuel_max or mend the module")]
+    Fuel {
+        /// `modules.fuel_max`.
+        limit: u64,
+    },
+    /// It asked for too much memory, and then failed.
+    #[error("it asked for {asked_bytes} bytes of memory, {limit_bytes} are allowed; raise modules.memory_bytes_max or mend the module")]
+    Memory {
+        /// What it would have had, summed over its memories.
+        asked_bytes: usize,
+        /// `modules.memory_bytes_max`.
+        limit_bytes: usize,
+    },
+    /// What it gave cannot be used.
+    #[error("its output cannot be used: {reason}")]
+    Output {
+        /// What is wrong.
+        reason: String,
+    },
+    /// It made an event for an account that it may not speak for.
+    #[error("it made an event for account {account}, outside the subtree that it may speak for")]
+    ForeignAccount {
+        /// The account that it named.
+        account: String,
+    },
+    /// It said itself that it failed.
+    #[error("it failed: {reason}")]
+    Failed {
+        /// Its own words.
+        reason: String,
+    },
+    /// It is in quarantine, or has more calls waiting than it may: the message is kept for it.
+    #[error("it was not called: {reason}")]
+    NotCalled {
+        /// Why.
+        reason: String,
+    },
+
+    // Ours.
+    /// The host could not make the call; not the module's fault.
+    #[error("the host could not call it: {reason}")]
+    Host {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl ModuleError {
+    /// Whether it counts towards quarantine.
+    pub fn is_charged(&self) -> bool {
+        !matches!(self, Self::Host { .. } | Self::NotCalled { .. } | Self::Failed { .. })
+    }
+
+    /// One word for counters.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::NotAComponent { .. } => "not-a-component",
+            Self::Import { .. } => "import",
+            Self::World { .. } => "world",
+            Self::Description { .. } => "description",
+            Self::Trap { .. } => "trap",
+            Self::Time { .. } => "time",
+            Self::Fuel { .. } => "fuel",
+            Self::Memory { .. } => "memory",
+            Self::Output { .. } => "output",
+            Self::ForeignAccount { .. } => "foreign-account",
+            Self::Failed { .. } => "failed",
+            Self::NotCalled { .. } => "not-called",
+            Self::Host { .. } => "host",
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! One module: a component that was compiled, checked and asked for its metadata, and the calls into it.
+
+use std::{
+    collections::VecDeque,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use arc_swap::ArcSwapOption;
+use ring::digest;
+use serde_json::Value;
+
+use super::{
+    ModuleError,
+    bindings::hookbox::webhook::types as wit,
+    compiler::Compiler,
+    description::{Binding, Metadata, checked_bindings},
+    engine::Engines,
+    guest::{GuestLimits, Surroundings},
+    sandbox::{Called, Prepared},
+};
+use crate::{
+    hook::Hook,
+    message::{AccountId, Event, Message, ModuleId, Object, UnixMs},
+    settings::{FiringSettings, ModuleSettings},
+};
+
+/// Metadata and bindings may take so many times the time of a message: they are asked for once.
+const LOAD_TIME_FACTOR: u64 = 10;
+
+/// Where a module came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Built from source and embedded in the program.
+    BuiltIn,
+    /// A file of `modules.dir`.
+    Folder(PathBuf),
+}
+
+/// One version of one module, ready to be called.
+pub struct Module {
+    /// What it says about itself.
+    pub metadata: Metadata,
+    /// What it binds and wants.
+    pub bindings: Vec<Binding>,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The tenant whose it is, outside whose subtree it sees and makes nothing; `None` for the operator's.
+    pub owner: Option<AccountId>,
+    selectors: Arc<[String]>,
+    prepared: Prepared,
+    surroundings: Surroundings,
+    bounds: Bounds,
+    faults: Mutex<VecDeque<UnixMs>>,
+    quarantine: ArcSwapOption<String>,
+}
+
+/// The bounds of a module's calls.
+#[derive(Clone, Debug)]
+struct Bounds {
+    guest: GuestLimits,
+    events_max: usize,
+    output_bytes_max: usize,
+    fault_count: usize,
+    fault_window_ms: u64,
+    firing: Arc<FiringSettings>,
+}
+
+/// What a module made of a message.
+#[derive(Debug, PartialEq)]
+pub enum Handled {
+    /// Events; inline hooks go with theirs.
+    Events(Vec<(Event, Option<Arc<Hook>>)>),
+    /// The message is of no interest to it.
+    NotMine,
+    /// It says that the message can never work.
+    Malformed(String),
+}
+
+/// With what modules are loaded.
+pub struct Loader {
+    /// The two engines.
+    pub engines: Engines,
+    /// Compiles, or takes from the cache.
+    pub compiler: Compiler,
+    /// Bounds.
+    pub modules: ModuleSettings,
+    /// Bounds of inline hooks.
+    pub firing: Arc<FiringSettings>,
+}
+
+impl Loader {
+    /// Compiles a component, checks it against the world and asks for its metadata and bindings. Takes as long as the
+    /// compiler does; not to be called on a thread of tokio.
+    pub fn load(
+        &self,
+        component: &[u8],
+        origin: Origin,
+        owner: Option<AccountId>,
+        surroundings: Surroundings,
+        now_ms: UnixMs,
+    ) -> Result<Module, ModuleError> {
+        let engine = self.engines.for_component(component);
+        let compiled = self.compiler.load(engine, component)?;
+        let prepared = Prepared::new(engine, &compiled)?;
+        let bounds = Bounds::new(&self.modules, &self.firing);
+        let load = GuestLimits {
+            time_limit_ms: bounds.guest.time_limit_ms * LOAD_TIME_FACTOR,
+            fuel_max: bounds.guest.fuel_max.saturating_mul(LOAD_TIME_FACTOR),
+            ..bounds.guest.clone()
+        };
+        let _running = self.engines.running();
+        let metadata = prepared
+            .call(surroundings.clone(), &load, now_ms, 0, |module, store| module.call_metadata(store))
+            .result
+            .and_then(Metadata::checked)?;
+        let bindings = prepared
+            .call(surroundings.clone(), &load, now_ms, 0, |module, store| module.call_bindings(store))
+            .result
+            .and_then(|raw| checked_bindings(raw, usize::try_from(self.modules.bindings_max).unwrap_or(usize::MAX)))?;
+        Ok(Module {
+            selectors: metadata.selectors.clone().into(),
+            metadata,
+            bindings,
+            digest: hex::encode(digest::digest(&digest::SHA256, component).as_ref()),
+            origin,
+            owner,
+            prepared,
+            surroundings,
+            bounds,
+            faults: Mutex::default(),
+            quarantine: ArcSwapOption::empty(),
+        })
+    }
+}
+
+impl Bounds {
+    fn new(settings: &ModuleSettings, firing: &Arc<FiringSettings>) -> Self {
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Self {
+            guest: GuestLimits {
+                memory_bytes_max: size(settings.memory_bytes_max),
+                fuel_max: settings.fuel_max,
+                time_limit_ms: settings.time_limit_ms,
+                log_bytes_max: size(settings.log_bytes_max),
+            },
+            events_max: size(settings.events_max),
+            output_bytes_max: size(settings.output_bytes_max),
+            fault_count: size(settings.fault_count),
+            fault_window_ms: settings.fault_window_ms,
+            firing: Arc::clone(firing),
+        }
+    }
+}
+
+impl Module {
+    /// Its id.
+    pub fn id(&self) -> &ModuleId {
+        &self.metadata.id
+    }
+
+    /// Why it is in quarantine, when it is.
+    pub fn quarantine(&self) -> Option<Arc<String>> {
+        self.quarantine.load_full()
+    }
+
+    /// Counts a fault; `true` when this one put the module into quarantine.
+    pub fn charge(&self, error: &ModuleError, now_ms: UnixMs) -> bool {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.push_back(now_ms);
+        while faults.front().is_some_and(|at| at + self.bounds.fault_window_ms <= now_ms) {
+            faults.pop_front();
+        }
+        if faults.len() < self.bounds.fault_count || self.quarantine.load().is_some() {
+            return false;
+        }
+        let reason = format!("failed {} times within {} ms, last: {error}", faults.len(), self.bounds.fault_window_ms);
+        self.quarantine.store(Some(Arc::new(reason)));
+        true
+    }
+
+    /// Hands the message to a fresh instance. Blocks; for the workers' threads only.
+    pub fn handle(&self, message: &Message) -> Called<Handled> {
+        let raw = wit::Message {
+            source: message.source.as_str().to_owned(),
+            exchange: message.exchange.clone(),
+            routing_key: message.routing_key.clone(),
+            category: message.category.clone(),
+            name: message.name.clone(),
+            account_id: message.account.as_ref().map(AccountId::to_string),
+            received_ms: message.received_ms,
+            body: message.body.clone(),
+        };
+        let mut surroundings = self.surroundings.clone();
+        // A tenant's post sees its own subtree, whoever's module it goes through.
+        if message.within.is_some() {
+            surroundings.within.clone_from(&message.within);
+        }
+        let called =
+            self.prepared.call(surroundings, &self.bounds.guest, message.received_ms, seed(message), |module, store| {
+                module.call_handle_event(store, &raw)
+            });
+        let Called { result, log, cost } = called;
+        let result = match result {
+            Ok(Ok(events)) => self.checked_events(events, message).map(Handled::Events),
+            Ok(Err(wit::HandleError::NotMine)) => Ok(Handled::NotMine),
+            Ok(Err(wit::HandleError::Malformed(reason))) => Ok(Handled::Malformed(bounded(&reason))),
+            Ok(Err(wit::HandleError::Failed(reason))) => Err(ModuleError::Failed { reason: bounded(&reason) }),
+            // The panic's text, which the SDK logs before it traps, says more than "unreachable".
+            Err(ModuleError::Trap { reason }) => Err(ModuleError::Trap {
+                reason: log.lines.last().map_or_else(|| reason.clone(), |line| format!("{reason} ({})", line.text)),
+            }),
+            Err(error) => Err(error),
+        };
+        Called { result, log, cost }
+    }
+
+    /// What the host makes sure of, whatever the module gave.
+    fn checked_events(
+        &self,
+        raw: Vec<wit::Event>,
+        message: &Message,
+    ) -> Result<Vec<(Event, Option<Arc<Hook>>)>, ModuleError> {
+        let refuse = |reason: String| Err(ModuleError::Output { reason });
+        if raw.len() > self.bounds.events_max {
+            return refuse(format!("{} events; {} are allowed (modules.events_max)", raw.len(), self.bounds.events_max));
+        }
+        let bytes: usize = raw.iter().map(|event| event.payload.len()).sum();
+        if bytes > self.bounds.output_bytes_max {
+            let most = self.bounds.output_bytes_max;
+            return refuse(format!("{bytes} bytes of payload; {most} are allowed (modules.output_bytes_max)"));
+        }
+        raw.into_iter().map(|event| self.checked_event(event, message)).collect()
+    }
+
+    fn checked_event(&self, raw: wit::Event, message: &Message) -> Result<(Event, Option<Arc<Hook>>), ModuleError> {
+        let payload: Object = serde_json::from_str(&raw.payload)
+            .map_err(|error| ModuleError::Output { reason: format!("a payload is not a JSON object: {error}") })?;
+        let account = AccountId::from(raw.account_id);
+        // The narrower of the two: a tenant's module may be handed another tenant's post.
+        let within = match (&self.owner, &message.within) {
+            (Some(owner), Some(poster)) if self.surroundings.accounts.is_within(owner, poster) => Some(owner),
+            (owner, poster) => poster.as_ref().or(owner.as_ref()),
+        };
+        let foreign = within.is_some_and(|root| !self.surroundings.accounts.is_within(&account, root));
+        if foreign {
+            return Err(ModuleError::ForeignAccount { account: account.to_string() });
+        }
+        let inline = raw.inline_hook.as_deref().map(|text| self.inline_hook(text, &account)).transpose()?;
+        let event = Event {
+            module: self.metadata.id.clone(),
+            hook_event: raw.hook_event,
+            account,
+            payload,
+            facets: raw.facets,
+            selectors: Arc::clone(&self.selectors),
+            internal_leg: raw.internal_leg,
+            within: within.cloned(),
+        };
+        Ok((event, inline))
+    }
+
+    fn inline_hook(&self, text: &str, account: &AccountId) -> Result<Arc<Hook>, ModuleError> {
+        let refuse = |reason: String| ModuleError::Output { reason: format!("an inline hook {reason}") };
+        let document: Value = serde_json::from_str(text).map_err(|error| refuse(format!("is not JSON: {error}")))?;
+        let Value::Object(document) = document else { return Err(refuse("is not a JSON object".into())) };
+        let hook = Hook::inline(&document, &self.bounds.firing).map_err(|problems| refuse(problems.to_string()))?;
+        // A hook is fired in its account's name, so it is held to the same rule as the event.
+        if hook.account != *account {
+            return Err(ModuleError::ForeignAccount { account: hook.account.to_string() });
+        }
+        Ok(Arc::new(hook))
+    }
+}
+
+/// The same message gives the same random numbers.
+fn seed(message: &Message) -> u64 {
+    let text = message.message_id.as_deref().unwrap_or(&message.routing_key);
+    text.bytes().fold(message.received_ms ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// A module's own words, short enough for a log line and a record.
+fn bounded(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(500).collect()
+}

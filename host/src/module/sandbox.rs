@@ -1,0 +1,133 @@
+//! One call into a component: a fresh store, limits on everything, and what it cost.
+//!
+//! Runs on the worker threads of [`super::workers`] only; a call blocks its thread until it ends or its time does.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{
+    Engine, Store, Trap, UpdateDeadline,
+    component::{Component, InstancePre, Linker},
+};
+
+use super::{
+    ModuleError,
+    bindings::{WebhookModule, WebhookModulePre},
+    engine::TICK,
+    guest::{Guest, GuestLimits, Surroundings},
+    guest_log::LogLines,
+    imports,
+};
+use crate::message::UnixMs;
+
+/// Bytes that guest and host may hand each other in one call of an import, and in results.
+const HOSTCALL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Component handles of one instance.
+const COMPONENT_HANDLES_MAX: usize = 1000;
+
+/// A component that is compiled, checked against the world, and ready to be instantiated any number of times.
+#[derive(Clone)]
+pub struct Prepared {
+    engine: Engine,
+    pre: WebhookModulePre<Guest>,
+}
+
+/// What a call used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// About one unit an instruction.
+    pub fuel: u64,
+    /// Memory at its largest, summed.
+    pub memory_bytes: usize,
+}
+
+/// What a call gave: its result, what it said, what it cost.
+#[derive(Debug)]
+pub struct Called<T> {
+    /// What the component answered, or how it failed.
+    pub result: Result<T, ModuleError>,
+    /// What it logged.
+    pub log: LogLines,
+    /// What it used.
+    pub cost: Cost,
+}
+
+impl Prepared {
+    /// Checks a compiled component against the world: what it imports must be offered, what the world exports must be
+    /// there.
+    pub fn new(engine: &Engine, component: &Component) -> Result<Self, ModuleError> {
+        let mut linker = Linker::new(engine);
+        imports::link(&mut linker).map_err(|error| ModuleError::Host { reason: format!("linking failed: {error:#}") })?;
+        let pre: InstancePre<Guest> =
+            linker.instantiate_pre(component).map_err(|error| ModuleError::Import { reason: first_line(&error) })?;
+        let pre = WebhookModulePre::new(pre).map_err(|error| ModuleError::World { reason: first_line(&error) })?;
+        Ok(Self { engine: engine.clone(), pre })
+    }
+
+    /// Instantiates the component and makes one call.
+    pub fn call<T>(
+        &self,
+        surroundings: Surroundings,
+        limits: &GuestLimits,
+        now_ms: UnixMs,
+        seed: u64,
+        call: impl FnOnce(&WebhookModule, &mut Store<Guest>) -> wasmtime::Result<T>,
+    ) -> Called<T> {
+        let mut store = Store::new(&self.engine, Guest::new(surroundings, limits, now_ms, seed));
+        let result = arm(&mut store, limits)
+            .and_then(|()| self.pre.instantiate(&mut store))
+            .and_then(|module| call(&module, &mut store));
+        let fuel = limits.fuel_max.saturating_sub(store.get_fuel().unwrap_or(0));
+        let guest = store.data();
+        let cost = Cost { fuel, memory_bytes: guest.memory.used };
+        let result = result.map_err(|error| classify(&error, guest, limits));
+        Called { result, log: guest.log.take(), cost }
+    }
+}
+
+/// Puts all limits on a store.
+fn arm(store: &mut Store<Guest>, limits: &GuestLimits) -> wasmtime::Result<()> {
+    store.limiter(|guest| &mut guest.memory);
+    store.set_fuel(limits.fuel_max)?;
+    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+    store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+    // The deadline is asked twice: half-way, and at the end (see `TimeLimit`).
+    let half_ticks = (limits.time_limit_ms / TICK.as_millis() as u64).div_ceil(2).max(1);
+    store.set_epoch_deadline(half_ticks);
+    store.epoch_deadline_callback(move |mut guest| {
+        let half = TICK * u32::try_from(half_ticks).unwrap_or(u32::MAX);
+        if guest.data_mut().time.may_go_on(thread_cpu_time(), half) {
+            Ok(UpdateDeadline::Continue(half_ticks))
+        } else {
+            Ok(UpdateDeadline::Interrupt)
+        }
+    });
+    Ok(())
+}
+
+fn thread_cpu_time() -> Duration {
+    let now = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Whose fault it was, and in which words.
+fn classify(error: &wasmtime::Error, guest: &Guest, limits: &GuestLimits) -> ModuleError {
+    if let Some(asked) = guest.memory.refused {
+        return ModuleError::Memory { asked_bytes: asked, limit_bytes: limits.memory_bytes_max };
+    }
+    if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
+        return ModuleError::Host { reason: first_line(error) };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => ModuleError::Fuel { limit: limits.fuel_max },
+        Some(Trap::Interrupt) => ModuleError::Time { limit_ms: limits.time_limit_ms },
+        Some(trap) => ModuleError::Trap { reason: trap.to_string() },
+        None => ModuleError::Trap { reason: first_line(error) },
+    }
+}
+
+/// The root cause, in one line: the chain above it names only wasm frames.
+fn first_line(error: &wasmtime::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("unknown").chars().take(400).collect()
+}

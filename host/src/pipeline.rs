@@ -1,0 +1,189 @@
+//! READ FIRST: one message through the five stages, and the only place that settles.
+//!
+//! ```text
+//!  ingress ──message──▶ module ──events──▶ match ──firings──▶ fire ──attempts──▶ record ──▶ settle
+//! ```
+//!
+//! 1. [`crate::ingress`] took a message from the broker or from a poster, and decoded it.
+//! 2. Every module that wants it is handed it, in a sandbox ([`crate::module`]), all at once.
+//! 3. The hook table gives the hooks that want each event ([`crate::hook`]).
+//! 4. Each firing goes its way ([`crate::firing`]) until it has ended or is stored,
+//! 5. which is when the row of its last attempt is committed ([`crate::attempt`]).
+//!
+//! Then, once, the message is settled. Before that it stays unacknowledged in the broker, so that a process that dies
+//! loses nothing.
+//!
+//! Invariants: a receiver's misbehaviour never requeues a message; a module's misbehaviour keeps the message for that
+//! module and does not stop the others; only our own failure (the store) sends a message back.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use futures_util::{FutureExt, future::join_all};
+use metrics::counter;
+use tracing::Instrument;
+
+use crate::{
+    account::AccountTree,
+    clock::Clock,
+    firing::{Firer, webhook_id::MessageDigest},
+    hook::{Hook, table::HookTable},
+    ingress::{Settlement, decode::DecodeError},
+    message::{Event, Firing, Message, Source, Target},
+    module::{Handled, Module, ModuleError, Modules, dead_letter},
+    store::{SharedStore, StoreError},
+};
+
+/// The five stages, wired.
+pub struct Pipeline {
+    /// Stage 2.
+    pub modules: Arc<Modules>,
+    /// Stage 3: whose hooks may want an event…
+    pub accounts: Arc<AccountTree>,
+    /// … and which do.
+    pub hooks: Arc<HookTable>,
+    /// Stages 4 and 5.
+    pub firer: Arc<Firer>,
+    /// Where a message is kept for a module that failed on it.
+    pub store: SharedStore,
+    /// What time it is.
+    pub clock: Clock,
+    /// How many messages are under way.
+    pub in_flight: AtomicUsize,
+    /// `ingress.in_flight_max`.
+    pub in_flight_max: usize,
+}
+
+/// What the modules made of one message.
+#[derive(Default)]
+struct Answers {
+    events: Vec<(Event, Option<Arc<Hook>>)>,
+    malformed: Option<String>,
+    failed_us: Option<String>,
+    modules_served: usize,
+}
+
+impl Pipeline {
+    /// One message, top to bottom. Never fails: whatever happens is a settlement.
+    pub async fn handle(&self, message: Message) -> Settlement {
+        let span = tracing::debug_span!("message", routing_key = message.routing_key, id = message.message_id);
+        let under_way = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let source = message.source;
+        let settlement = if under_way >= self.in_flight_max {
+            Settlement::Requeue(format!("{under_way} messages are under way already (ingress.in_flight_max)"))
+        } else {
+            let stages = AssertUnwindSafe(self.through_the_stages(message).instrument(span)).catch_unwind();
+            stages.await.unwrap_or_else(|_| Settlement::Requeue("a stage panicked; this is a fault of Hookbox".into()))
+        };
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.settled(source, settlement)
+    }
+
+    /// What could not even be decoded can never work.
+    pub fn refuse(&self, source: Source, error: &DecodeError) -> Settlement {
+        self.settled(source, Settlement::Discard(error.to_string()))
+    }
+
+    async fn through_the_stages(&self, message: Message) -> Settlement {
+        let message = Arc::new(message);
+        let answers = match self.ask_modules(&message).await {
+            Ok(answers) => answers,
+            Err(error) => return requeue(&error),
+        };
+        let events = answers.events.len();
+        let firings = self.match_hooks(&message, answers.events);
+        let count = firings.len();
+        let stored_or_ended = join_all(firings.into_iter().map(|firing| self.firer.fire(firing))).await;
+        if let Some(error) = stored_or_ended.into_iter().find_map(Result::err) {
+            return requeue(&error);
+        }
+        match (answers.failed_us, answers.malformed) {
+            (Some(reason), _) => Settlement::Requeue(reason),
+            // Discarded when nobody could use it; one module's refusal is not another's.
+            (None, Some(reason)) if answers.modules_served == 0 => Settlement::Discard(reason),
+            _ => Settlement::Ack { events, firings: count },
+        }
+    }
+
+    /// Stage 2: every module that wants the message, side by side. A module's fault keeps the message for it.
+    async fn ask_modules(&self, message: &Arc<Message>) -> Result<Answers, StoreError> {
+        let wanting = self.modules.wanting(message);
+        let asked = wanting.iter().map(|module| self.modules.call(module, message));
+        let mut answers = Answers::default();
+        for (module, answer) in wanting.iter().zip(join_all(asked).await) {
+            match answer {
+                Ok(Handled::Events(events)) => {
+                    answers.modules_served += 1;
+                    answers.events.extend(events);
+                }
+                Ok(Handled::NotMine) => answers.modules_served += 1,
+                Ok(Handled::Malformed(reason)) => answers.malformed = Some(format!("{}: {reason}", module.id())),
+                Err(error @ ModuleError::Host { .. }) => answers.failed_us = Some(format!("{}: {error}", module.id())),
+                Err(error) => {
+                    self.keep_for(module, message, &error).await?;
+                    answers.modules_served += 1;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The message is kept for the module that failed on it.
+    async fn keep_for(&self, module: &Module, message: &Message, error: &ModuleError) -> Result<(), StoreError> {
+        let letter = dead_letter::of_module(module, message, error, self.clock.now_ms());
+        let id = self.store.put_dead_letter(&letter).await?;
+        counter!("hookbox_dead_letters_total", "module" => module.id().to_string()).increment(1);
+        let (module, version) = (module.id(), &module.metadata.version);
+        tracing::warn!(%module, version, dead_letter = id, %error, "module failed on a message; it is kept as a dead letter");
+        Ok(())
+    }
+
+    /// Stage 3: a firing for every hook that wants an event. An inline hook is the only one for its event.
+    fn match_hooks(&self, message: &Message, events: Vec<(Event, Option<Arc<Hook>>)>) -> Vec<Firing> {
+        let digest = MessageDigest::new(message);
+        let mut firings = Vec::new();
+        for (index, (event, inline)) in events.into_iter().enumerate() {
+            let event = Arc::new(event);
+            let targets = match inline {
+                Some(hook) => vec![Target::Inline(hook)],
+                None if self.accounts.contains(&event.account) => {
+                    let wanting = self.hooks.matching(&self.accounts, &event);
+                    wanting.iter().map(|hook| Target::Stored(hook.account.clone(), hook.id.clone())).collect()
+                }
+                None => Vec::new(),
+            };
+            firings.extend(targets.into_iter().map(|target| Firing {
+                id: digest.webhook_id(&event.module, index, target.hook_id()),
+                target,
+                event: Arc::clone(&event),
+                tries: 0,
+                created_ms: message.received_ms,
+                lease: None,
+            }));
+        }
+        firings
+    }
+
+    /// Counts and logs what was decided.
+    fn settled(&self, source: Source, settlement: Settlement) -> Settlement {
+        let (source, word) = (source.as_str(), settlement.as_str());
+        counter!("hookbox_messages_settled_total", "source" => source, "settlement" => word).increment(1);
+        match &settlement {
+            Settlement::Ack { events, firings } => tracing::debug!(source, events, firings, "message settled"),
+            Settlement::Discard(reason) => tracing::warn!(source, %reason, "message discarded: it can never work"),
+            Settlement::Requeue(reason) => tracing::error!(source, %reason, "message sent back: our fault, try later"),
+        }
+        settlement
+    }
+}
+
+/// The store failed: what the message caused is not safe, so it has to come again.
+fn requeue(error: &StoreError) -> Settlement {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    Settlement::Requeue(format!("{error}{source}"))
+}

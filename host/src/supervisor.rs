@@ -1,0 +1,194 @@
+//! Keeps the long-running parts alive.
+//!
+//! Each part (ingress, change listener, retry scheduler, disabler, module watcher, …) is a loop that ends only when the
+//! host stops. When one fails or panics, it alone is started anew, after a pause that grows; the hook table and
+//! everything stored live outside the parts. A part that fails more than `supervisor.restarts_max` times within
+//! `supervisor.restarts_window_s` ends the process with the reason, for the service manager to start it anew.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fmt::Display,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use metrics::counter;
+use tokio::sync::{Notify, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{ingress::doubling_pause, settings::SupervisorSettings};
+
+/// Watches over the parts.
+#[derive(Clone)]
+pub struct Supervisor {
+    settings: SupervisorSettings,
+    stopping: CancellationToken,
+    parts: TaskTracker,
+    faults: Arc<Mutex<HashMap<&'static str, Arc<Notify>>>>,
+    fatal: watch::Sender<Option<String>>,
+}
+
+impl Supervisor {
+    /// A supervisor whose parts end when `stopping` is cancelled.
+    pub fn new(settings: SupervisorSettings, stopping: CancellationToken) -> Self {
+        Self {
+            settings,
+            stopping,
+            parts: TaskTracker::new(),
+            faults: Arc::default(),
+            fatal: watch::Sender::default(),
+        }
+    }
+
+    /// Starts a part. `part` is called for each start; its future runs until the host stops.
+    pub fn start<F, Fut, E>(&self, name: &'static str, part: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let fault = Arc::new(Notify::new());
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&fault));
+        let this = self.clone();
+        self.parts.spawn(async move { this.keep_alive(name, part, &fault).await });
+    }
+
+    /// Makes a part panic where it stands. For tests that show that it comes back. `false` when there is no such part.
+    pub fn inject_fault(&self, name: &str) -> bool {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults.get(name).inspect(|fault| fault.notify_one()).is_some()
+    }
+
+    /// The names of the parts that were started.
+    pub fn part_names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.faults.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Waits for a part that cannot be kept alive; gives the reason.
+    pub async fn fatal(&self) -> String {
+        let mut fatal = self.fatal.subscribe();
+        loop {
+            if let Some(reason) = fatal.borrow_and_update().clone() {
+                return reason;
+            }
+            if fatal.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Waits for all parts to end, after `stopping` was cancelled.
+    pub async fn ended(&self) {
+        self.parts.close();
+        self.parts.wait().await;
+    }
+
+    async fn keep_alive<F, Fut, E>(&self, name: &'static str, part: F, fault: &Arc<Notify>)
+    where
+        F: Fn() -> Fut + Send + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let window = Duration::from_secs(self.settings.restarts_window_s);
+        let mut restarts = Restarts::new(usize::try_from(self.settings.restarts_max).unwrap_or(usize::MAX), window);
+        loop {
+            let (run, fault) = (part(), Arc::clone(fault));
+            let ended = tokio::spawn(async move {
+                tokio::select! {
+                    ended = run => ended.map_err(|error| error.to_string()),
+                    () = fault.notified() => injected_panic(),
+                }
+            })
+            .await;
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            let reason = match ended {
+                Ok(Ok(())) => "it ended, though nobody asked it to".to_owned(),
+                Ok(Err(error)) => error,
+                Err(panic) => format!("it panicked: {}", panic_text(panic)),
+            };
+            counter!("hookbox_part_restarts_total", "part" => name).increment(1);
+            match restarts.next(Instant::now()) {
+                Some(nth) => {
+                    let pause = doubling_pause(nth, self.settings.pause_ms, self.settings.pause_ms_max);
+                    tracing::error!(part = name, %reason, ?pause, "a part failed and is started anew");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.stopping.cancelled() => return,
+                    }
+                }
+                None => {
+                    let reason = format!(
+                        "{name} failed more than {} times within {} s (supervisor.restarts_max), last: {reason}",
+                        self.settings.restarts_max, self.settings.restarts_window_s
+                    );
+                    self.fatal.send_replace(Some(reason));
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[expect(clippy::panic, reason = "this is the fault that tests put in")]
+fn injected_panic() -> Result<(), String> {
+    panic!("a fault put in by a test")
+}
+
+fn panic_text(panic: tokio::task::JoinError) -> String {
+    match panic.try_into_panic() {
+        Ok(payload) => payload
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "without a text".to_owned()),
+        Err(cancelled) => cancelled.to_string(),
+    }
+}
+
+/// When a part was restarted, as far back as matters.
+struct Restarts {
+    at: VecDeque<Instant>,
+    most: usize,
+    window: Duration,
+}
+
+impl Restarts {
+    fn new(most: usize, window: Duration) -> Self {
+        Self { at: VecDeque::new(), most, window }
+    }
+
+    /// Counts a restart: how many there were before it within the window, or `None` when this is one too many.
+    fn next(&mut self, now: Instant) -> Option<u64> {
+        while self.at.front().is_some_and(|at| now.duration_since(*at) >= self.window) {
+            self.at.pop_front();
+        }
+        let before = self.at.len();
+        self.at.push_back(now);
+        (before < self.most).then_some(before as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sixth_restart_within_the_window_is_one_too_many() {
+        let (mut restarts, now) = (Restarts::new(5, Duration::from_secs(10)), Instant::now());
+        let given: Vec<_> = (0..6).map(|n| restarts.next(now + Duration::from_secs(n))).collect();
+        assert_eq!(given, [Some(0), Some(1), Some(2), Some(3), Some(4), None]);
+    }
+
+    #[test]
+    fn restarts_outside_the_window_are_forgotten() {
+        let (mut restarts, now) = (Restarts::new(1, Duration::from_secs(10)), Instant::now());
+        assert_eq!(restarts.next(now), Some(0));
+        assert_eq!(restarts.next(now + Duration::from_secs(10)), Some(0));
+        assert_eq!(restarts.next(now + Duration::from_secs(11)), None);
+    }
+}
