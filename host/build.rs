@@ -41,7 +41,7 @@ fn main() {
     build_guests(&root.join("guest-modules"), &target_dir);
 
     let component = |name: &str| {
-        let file = format!("hookbox_{}.wasm", name.replace('-', "_"));
+        let file = format!("{}.wasm", name.replace('-', "_"));
         target_dir.join(TARGET).join("guest").join(file)
     };
     let mut code = String::from("/// The built-in modules: name and component.\npub static BUILT_IN: &[(&str, &[u8])] = &[\n");

@@ -115,6 +115,13 @@ impl Fault {
     }
 }
 
+impl Attempt {
+    /// An id for an attempt that begins now: 12 hex digits of the time, 20 of chance.
+    pub fn new_id(at_ms: UnixMs) -> String {
+        format!("{:012x}{}", at_ms & 0xffff_ffff_ffff, hex::encode(rand::random::<[u8; 10]>()))
+    }
+}
+
 impl Outcome {
     /// Success is any 2xx.
     pub fn is_success(&self) -> bool {

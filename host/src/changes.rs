@@ -114,13 +114,13 @@ impl Follower {
 
     fn apply(&self, change: HookChange) {
         match change {
-            HookChange::Deleted(account, id) => self.hooks.remove(&account, &id),
+            HookChange::Deleted(account, id) => drop(self.hooks.remove(&account, &id)),
             HookChange::Saved(record) => match Hook::from_record(&record, &self.firing) {
-                Ok(hook) if hook.enabled => self.hooks.replace(hook),
-                Ok(hook) => self.hooks.remove(&hook.account, &hook.id),
+                Ok(hook) if hook.enabled => drop(self.hooks.replace(hook)),
+                Ok(hook) => drop(self.hooks.remove(&hook.account, &hook.id)),
                 Err(problems) => {
                     tracing::warn!(hook = %record.id, account = %record.account, %problems, "hook not loaded: its document is not valid");
-                    self.hooks.remove(&record.account, &record.id);
+                    drop(self.hooks.remove(&record.account, &record.id));
                 }
             },
         }

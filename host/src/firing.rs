@@ -31,14 +31,17 @@ use metrics::{counter, histogram};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
-use self::{client::Client, lanes::Lanes, retry::Verdict};
+use self::{client::Client, lanes::Lanes, retry::Verdict, signature::Secret};
 use crate::{
-    attempt::{Attempt, Fault, Outcome, disabler::Disabler, log::AttemptLog},
+    attempt::{Attempt, Fault, Outcome, SentRequest, disabler::Disabler, log::AttemptLog},
     clock::Clock,
     hook::{Hook, table::HookTable},
     message::{Firing, LeaseToken, Target, UnixMs},
     settings::FiringSettings,
-    store::{Entry, FiringChange, StoreError, secrets::HookSecrets},
+    store::{
+        Entry, FiringChange, StoreError,
+        secrets::{HostKey, SecretError},
+    },
 };
 
 /// Makes tries of firings, each until it has ended or is stored.
@@ -48,7 +51,7 @@ pub struct Firer {
     /// Asked before every try: a disabled hook sends nothing.
     pub hooks: Arc<HookTable>,
     /// Opens what hooks are signed with.
-    pub secrets: HookSecrets,
+    pub key: Arc<HostKey>,
     /// Sends.
     pub client: Client,
     /// Places of each hook.
@@ -76,9 +79,8 @@ impl Firer {
         let Some(hook) = self.hook_now(&firing) else {
             return self.give_up(firing, "the hook is disabled or deleted").await;
         };
-        let now_ms = self.clock.now_ms();
-        let Some(place) = self.lanes.try_enter(&hook, now_ms) else {
-            let due_ms = now_ms + self.settings.full_pause_ms;
+        let Some(place) = self.lanes.try_enter(&hook) else {
+            let due_ms = self.clock.now_ms() + self.settings.full_pause_ms;
             return self.store(firing, due_ms).await;
         };
         let parked = Parked::default();
@@ -139,29 +141,10 @@ impl Firer {
     /// One try, from request to recorded row, and what follows from it.
     async fn try_once(&self, mut firing: Firing, hook: &Hook, parked: &Parked) -> Result<(), StoreError> {
         let at_ms = self.clock.now_ms();
-        let prepared = self
-            .secrets
-            .open(hook, at_ms)
-            .map_err(|error| error.to_string())
-            .and_then(|secrets| {
-                request::prepare(hook, &firing.event, &firing.id, &self.cluster_id, at_ms, &secrets)
-                    .map_err(|error| error.to_string())
-            });
-        let timeout_ms = hook.timeout_ms(&self.settings);
-        let (sent, outcome, took) = match prepared {
-            Ok(prepared) => {
-                let sent = prepared.for_the_log(hook);
-                let (outcome, took) = self.client.send(prepared, Duration::from_millis(timeout_ms)).await;
-                (sent, outcome, took)
-            }
-            Err(detail) => {
-                let outcome = Outcome::Failed { fault: Fault::BadRequest, detail };
-                (crate::attempt::SentRequest::default(), outcome, Duration::ZERO)
-            }
-        };
+        let (sent, outcome, took) = self.send(&firing, hook, at_ms).await;
         firing.tries += 1;
         let now_ms = self.clock.now_ms();
-        let verdict = retry::judge(&outcome, firing.tries, hook, &self.settings, now_ms, rand::random::<f64>());
+        let verdict = retry::verdict(&outcome, firing.tries, hook, &self.settings, now_ms, rand::random());
         let attempt = Attempt {
             id: Attempt::new_id(at_ms),
             webhook_id: firing.id.clone(),
@@ -175,23 +158,51 @@ impl Firer {
             request: sent,
             outcome,
             duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            next_try_ms: verdict.due_ms(),
-            retries_left: hook.tries_max(&self.settings).saturating_sub(firing.tries),
+            next_try_ms: match verdict {
+                Verdict::Retry { due_ms } => Some(due_ms),
+                _ => None,
+            },
+            retries_left: retry::retries_left(hook, firing.tries),
         };
         canonical_line(&attempt);
         firing.lease = parked.get().cloned();
         let failed = verdict != Verdict::Delivered;
-        let (account, id) = (hook.account.clone(), hook.id.clone());
-        self.record(Some(attempt), failed, change(firing, &verdict)).await?;
+        let is_stored_hook = matches!(firing.target, Target::Stored(..));
+        self.record(Some(attempt), failed, change(firing, &verdict, now_ms)).await?;
         match verdict {
             Verdict::Delivered => {}
-            Verdict::Disable { reason } => self.disabler.disable(&account, &id, &reason).await?,
+            // An inline hook is in no table: there is nothing to switch off.
+            _ if !is_stored_hook => self.stored.notify_one(),
+            Verdict::Disable { reason } => self.disabler.disable(&hook.account, &hook.id, &reason).await?,
             Verdict::Retry { .. } | Verdict::GiveUp { .. } => {
                 self.stored.notify_one();
-                self.disabler.judge(&account, &id).await?;
+                self.disabler.judge(&hook.account, &hook.id).await?;
             }
         }
         Ok(())
+    }
+
+    /// Makes the request and sends it. A request that cannot be made is an outcome too: what is wrong is in the hook.
+    async fn send(&self, firing: &Firing, hook: &Hook, at_ms: UnixMs) -> (SentRequest, Outcome, Duration) {
+        let secrets = match self.secrets(hook, at_ms) {
+            Ok(secrets) => secrets,
+            Err(error) => {
+                let detail = format!("the hook's secret cannot be opened ({error}); set a new one");
+                return (SentRequest::default(), Outcome::Failed { fault: Fault::BadRequest, detail }, Duration::ZERO);
+            }
+        };
+        let with = request::Firing { id: &firing.id, cluster_id: &self.cluster_id, now_ms: at_ms, secrets: &secrets };
+        let (prepared, sent) = request::prepare(hook, &firing.event, with);
+        let own_ms = hook.rare.as_ref().and_then(|rare| rare.timeout_ms).map(u64::from);
+        let timeout_ms = own_ms.unwrap_or(self.settings.request_timeout_ms).min(self.settings.request_timeout_ms_max);
+        let (outcome, took) = self.client.send(prepared, Duration::from_millis(timeout_ms)).await;
+        (sent, outcome, took)
+    }
+
+    /// The secrets that the hook's requests are signed with at this time, newest first.
+    fn secrets(&self, hook: &Hook, at_ms: UnixMs) -> Result<Vec<Secret>, SecretError> {
+        let valid = hook.secrets.iter().filter(|secret| secret.until_ms.is_none_or(|until| at_ms < until));
+        valid.map(|sealed| self.key.open(&hook.id, sealed).map(Secret::from)).collect()
     }
 
     /// The hook as it is at this moment, when it may fire.
@@ -210,7 +221,8 @@ impl Firer {
     }
 
     async fn give_up(&self, firing: Firing, reason: &str) -> Result<(), StoreError> {
-        let change = FiringChange::Undelivered { firing: Box::new(firing), reason: reason.to_owned() };
+        let at_ms = self.clock.now_ms();
+        let change = FiringChange::Undelivered { firing: Box::new(firing), reason: reason.to_owned(), at_ms };
         self.record(None, false, change).await
     }
 
@@ -225,7 +237,7 @@ impl Firer {
 }
 
 /// What becomes of the firing after a try.
-fn change(firing: Firing, verdict: &Verdict) -> FiringChange {
+fn change(firing: Firing, verdict: &Verdict, at_ms: UnixMs) -> FiringChange {
     match verdict {
         Verdict::Delivered => match firing.lease {
             Some(lease) => FiringChange::Delivered { id: firing.id, lease },
@@ -233,7 +245,7 @@ fn change(firing: Firing, verdict: &Verdict) -> FiringChange {
         },
         Verdict::Retry { due_ms } => FiringChange::Wait { firing: Box::new(firing), due_ms: *due_ms },
         Verdict::GiveUp { reason } | Verdict::Disable { reason } => {
-            FiringChange::Undelivered { firing: Box::new(firing), reason: reason.clone() }
+            FiringChange::Undelivered { firing: Box::new(firing), reason: reason.clone(), at_ms }
         }
     }
 }

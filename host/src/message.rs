@@ -206,3 +206,10 @@ pub struct Firing {
 /// Proof of holding a stored firing. Drawn anew at each claim, so that a holder who was too slow changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseToken(pub String);
+
+impl LeaseToken {
+    /// A new one.
+    pub fn draw() -> Self {
+        Self(hex::encode(rand::random::<[u8; 16]>()))
+    }
+}

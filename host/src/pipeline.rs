@@ -151,14 +151,10 @@ impl Pipeline {
             let event = Arc::new(event);
             let targets = match inline {
                 Some(hook) => vec![Target::Inline(hook)],
-                None if self.accounts.contains(&event.account) => {
-                    let wanting = self.hooks.matching(&self.accounts, &event);
-                    wanting.iter().map(|hook| Target::Stored(hook.account.clone(), hook.id.clone())).collect()
-                }
-                None => Vec::new(),
+                None => self.hooks_wanting(&event),
             };
             firings.extend(targets.into_iter().map(|target| Firing {
-                id: digest.webhook_id(&event.module, index, target.hook_id()),
+                id: digest.webhook_id(&event.module, index, target.account(), target.hook_id()),
                 target,
                 event: Arc::clone(&event),
                 tries: 0,
@@ -167,6 +163,13 @@ impl Pipeline {
             }));
         }
         firings
+    }
+
+    /// The hooks of the table that want the event; none when nobody knows its account.
+    fn hooks_wanting(&self, event: &Event) -> Vec<Target> {
+        let Some(ancestors) = self.accounts.ancestors(&event.account) else { return Vec::new() };
+        let wanting = self.hooks.matching(&ancestors, event);
+        wanting.iter().map(|hook| Target::Stored(hook.account.clone(), hook.id.clone())).collect()
     }
 
     /// Counts and logs what was decided.

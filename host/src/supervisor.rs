@@ -9,7 +9,10 @@ use std::{
     collections::{HashMap, VecDeque},
     fmt::Display,
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,13 +22,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{ingress::doubling_pause, settings::SupervisorSettings};
 
+/// What is known of a part.
+#[derive(Default)]
+struct Part {
+    fault: Notify,
+    restarts: AtomicU64,
+}
+
 /// Watches over the parts.
 #[derive(Clone)]
 pub struct Supervisor {
     settings: SupervisorSettings,
     stopping: CancellationToken,
     parts: TaskTracker,
-    faults: Arc<Mutex<HashMap<&'static str, Arc<Notify>>>>,
+    started: Arc<Mutex<HashMap<&'static str, Arc<Part>>>>,
     fatal: watch::Sender<Option<String>>,
 }
 
@@ -36,7 +46,7 @@ impl Supervisor {
             settings,
             stopping,
             parts: TaskTracker::new(),
-            faults: Arc::default(),
+            started: Arc::default(),
             fatal: watch::Sender::default(),
         }
     }
@@ -48,23 +58,32 @@ impl Supervisor {
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Display + Send + 'static,
     {
-        let fault = Arc::new(Notify::new());
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&fault));
+        let known = Arc::new(Part::default());
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&known));
         let this = self.clone();
-        self.parts.spawn(async move { this.keep_alive(name, part, &fault).await });
+        self.parts.spawn(async move { this.keep_alive(name, part, &known).await });
     }
 
     /// Makes a part panic where it stands. For tests that show that it comes back. `false` when there is no such part.
     pub fn inject_fault(&self, name: &str) -> bool {
-        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.get(name).inspect(|fault| fault.notify_one()).is_some()
+        self.part(name).inspect(|part| part.fault.notify_one()).is_some()
+    }
+
+    /// How often a part was started anew.
+    pub fn restarts(&self, name: &str) -> u64 {
+        self.part(name).map_or(0, |part| part.restarts.load(Ordering::Relaxed))
     }
 
     /// The names of the parts that were started.
     pub fn part_names(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = self.faults.lock().unwrap_or_else(PoisonError::into_inner).keys().copied().collect();
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names: Vec<_> = started.keys().copied().collect();
         names.sort_unstable();
         names
+    }
+
+    fn part(&self, name: &str) -> Option<Arc<Part>> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// Waits for a part that cannot be kept alive; gives the reason.
@@ -86,7 +105,7 @@ impl Supervisor {
         self.parts.wait().await;
     }
 
-    async fn keep_alive<F, Fut, E>(&self, name: &'static str, part: F, fault: &Arc<Notify>)
+    async fn keep_alive<F, Fut, E>(&self, name: &'static str, part: F, known: &Arc<Part>)
     where
         F: Fn() -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
@@ -95,11 +114,11 @@ impl Supervisor {
         let window = Duration::from_secs(self.settings.restarts_window_s);
         let mut restarts = Restarts::new(usize::try_from(self.settings.restarts_max).unwrap_or(usize::MAX), window);
         loop {
-            let (run, fault) = (part(), Arc::clone(fault));
+            let (run, watched) = (part(), Arc::clone(known));
             let ended = tokio::spawn(async move {
                 tokio::select! {
                     ended = run => ended.map_err(|error| error.to_string()),
-                    () = fault.notified() => injected_panic(),
+                    () = watched.fault.notified() => injected_panic(),
                 }
             })
             .await;
@@ -111,6 +130,7 @@ impl Supervisor {
                 Ok(Err(error)) => error,
                 Err(panic) => format!("it panicked: {}", panic_text(panic)),
             };
+            known.restarts.fetch_add(1, Ordering::Relaxed);
             counter!("hookbox_part_restarts_total", "part" => name).increment(1);
             match restarts.next(Instant::now()) {
                 Some(nth) => {

@@ -14,7 +14,7 @@ use axum::{
 use dashmap::DashMap;
 
 use super::{Shared, problem::Problem};
-use crate::{account::key_hash, message::AccountId};
+use crate::{account::hash_key, message::AccountId};
 
 /// Addresses whose guesses are counted at once; over it the count starts anew, which bounds memory.
 const ADDRESSES_MAX: usize = 100_000;
@@ -48,7 +48,7 @@ impl FromRequestParts<Shared> for Caller {
         }
         let key = key(&parts.headers).ok_or_else(Problem::no_credentials)?;
         // Looked up by hash: what is compared is not the secret, so how long it takes tells nothing about it.
-        let record = api.store.key(&key_hash(key)).await.map_err(|error| {
+        let record = api.store.key(&hash_key(key)).await.map_err(|error| {
             tracing::error!(%error, "a key could not be looked up");
             Problem::unavailable()
         })?;

@@ -12,7 +12,7 @@ use lapin::{
     message::Delivery,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueUnbindOptions,
+        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     },
     types::{AMQPValue, FieldTable, LongString, ShortString},
 };
@@ -52,7 +52,9 @@ pub enum BrokerState {
 
 /// Takes messages from the broker.
 pub struct AmqpIngress {
-    /// Where and how.
+    /// `amqp.url`.
+    pub url: String,
+    /// How.
     pub settings: AmqpSettings,
     /// How bodies are read.
     pub decoder: Decoder,
@@ -87,11 +89,11 @@ enum Ended {
 
 impl AmqpIngress {
     /// Consumes until told to stop; loses the broker and finds it again in between.
-    pub async fn run(&self, url: &str) -> Result<(), StoreError> {
+    pub async fn run(&self) -> Result<(), StoreError> {
         let mut failures = 0;
         while !self.stopping.is_cancelled() {
             let consumed = tokio::select! {
-                consumed = self.consume(url, &mut failures) => consumed,
+                consumed = self.consume(&mut failures) => consumed,
                 () = self.stopping.cancelled() => Ok(()),
             };
             match consumed {
@@ -122,9 +124,9 @@ impl AmqpIngress {
         });
     }
 
-    async fn consume(&self, url: &str, failures: &mut u64) -> Result<(), Ended> {
+    async fn consume(&self, failures: &mut u64) -> Result<(), Ended> {
         let properties = ConnectionProperties::default().with_connection_name("hookbox ingress".into());
-        let connection = Connection::connect(url, properties).await?;
+        let connection = Connection::connect(&self.url, properties).await?;
         let channel = connection.create_channel().await?;
         self.declare_queues(&channel).await?;
         channel.basic_qos(self.settings.prefetch, BasicQosOptions::default()).await?;

@@ -101,8 +101,7 @@ fn config(settings: &ModuleSettings, keep_resident_bytes: usize) -> Config {
         .max_unused_warm_slots(32)
         .decommit_batch_size(16)
         // Pages that were swapped out may keep a former guest's bytes under PAGEMAP_SCAN; a small stack does as well.
-        .pagemap_scan(Enabled::No)
-        .memory_protection_keys(Enabled::No);
+        .pagemap_scan(Enabled::No);
 
     let mut config = Config::new();
     config

@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::{
 use super::{
     bindings::{
         WebhookModule,
-        hookbox::webhook::{accounts, log, settings},
+        hookbox::webhook::{accounts, log, settings, types},
     },
     guest::Guest,
     guest_log::Level,
@@ -30,6 +30,9 @@ pub fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     linker.allow_shadowing(false);
     Ok(())
 }
+
+/// The types need nothing of the host.
+impl types::Host for Guest {}
 
 impl log::Host for Guest {
     fn log(&mut self, level: log::Level, text: String) {
@@ -69,11 +72,12 @@ impl accounts::Host for Guest {
 
     fn ancestors(&mut self, account: String) -> Vec<String> {
         let account = AccountId::from(account);
-        let ancestors = self.surroundings.accounts.ancestors(&account);
-        if !self.sees(&account) {
-            return Vec::new();
+        match self.surroundings.accounts.ancestors(&account) {
+            Some(line) if self.sees(&account) => {
+                line.iter().filter(|ancestor| self.sees(ancestor)).map(AccountId::to_string).collect()
+            }
+            _ => Vec::new(),
         }
-        ancestors.iter().filter(|ancestor| self.sees(ancestor)).map(AccountId::to_string).collect()
     }
 
     fn account_of_number(&mut self, number: String) -> Option<String> {

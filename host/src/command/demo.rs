@@ -1,0 +1,161 @@
+//! `hookbox demo`: see it work in a minute, with no broker and no database server.
+//!
+//! A real host on an embedded store in a temporary folder, receivers on loopback, two accounts, hooks, and one message
+//! of every kind, posted over HTTP. Prints each delivery as it lands, and a summary that is read from the store.
+
+mod documents;
+mod receivers;
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use self::{
+    documents::{CUSTOMER, FAILING_HOOK, hooks_and_accounts, messages},
+    receivers::Receivers,
+};
+use super::{chain, could_not_begin, import};
+use crate::{
+    firing::client,
+    host::{self, HostOptions, RunningHost},
+    hook::Hook,
+    message::{AccountId, HookId},
+    settings::Settings,
+    telemetry,
+};
+
+/// How long the demo waits for what it expects.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs the demo; exit code 1 when something did not happen that should have.
+pub async fn run(stay: bool) -> ExitCode {
+    let folder = std::env::temp_dir().join(format!("hookbox-demo-{}", std::process::id()));
+    if let Err(error) = std::fs::create_dir_all(&folder) {
+        return could_not_begin(&format!("{}: cannot be made ({error}); set TMPDIR", folder.display()));
+    }
+    let ended = show(&folder, stay).await;
+    let _ = std::fs::remove_dir_all(&folder);
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => {
+            println!("\nThe demo did not go as it should: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn show(folder: &Path, stay: bool) -> Result<(), String> {
+    let settings = settings(folder, stay)?;
+    telemetry::start_logs(&settings.telemetry)?;
+    let receivers = Receivers::start().await.map_err(|error| format!("receivers cannot listen: {error}"))?;
+
+    println!("Hookbox demo: a host on an embedded store, three receivers, two accounts, {} hooks.", documents::HOOKS);
+    let options = HostOptions { with_skel: true, ..HostOptions::default() };
+    let host = host::start(settings.clone(), options).await.map_err(|error| chain(&error))?;
+    let key = host.new_master_key.clone().ok_or("the fresh store had a master key already")?;
+    println!("  host at http://{}, {} modules in their sandboxes\n", host.api_address, host.modules.active().len());
+    load_hooks(&settings, &host, &receivers).await?;
+
+    println!("Messages are posted, deliveries land:\n");
+    let events = post_messages(&host, &key).await?;
+    let deadline = Instant::now() + PATIENCE;
+    let kinds = documents::KINDS.len();
+    receivers.wait_for_kinds(&documents::KINDS, deadline).await?;
+    wait_until_disabled(&host, deadline).await?;
+    receivers.wait_for_slow(deadline).await?;
+
+    println!("\nWhat happened:\n");
+    println!("  {kinds} messages, one of each kind, became {events} events; {} requests arrived.", receivers.count());
+    println!("  Every request but those of unsigned inline hooks carried a Standard Webhooks signature.");
+    summary(&host).await?;
+    if stay {
+        println!("\nStill up at http://{} (master key {key}); end it with Ctrl-C.", host.api_address);
+        let _ = tokio::signal::ctrl_c().await;
+    }
+    host.stop().await;
+    println!("\nNext: README.md, then `hookbox serve --config FILE`.");
+    Ok(())
+}
+
+fn settings(folder: &Path, stay: bool) -> Result<Settings, String> {
+    let environment = [
+        ("HOOKBOX_STORE__URL", format!("sqlite:{}", folder.join("demo.db").display())),
+        // The receivers are on loopback, which the address policy refuses unless it is told otherwise.
+        ("HOOKBOX_FIRING__ALLOW_ADDRESSES", "[\"127.0.0.0/8\"]".to_owned()),
+        ("HOOKBOX_API__LISTEN", if stay { "127.0.0.1:8000" } else { "127.0.0.1:0" }.to_owned()),
+        ("HOOKBOX_FIRING__PARK_AFTER_MS", "300".to_owned()),
+        // What the demo shows, it prints itself.
+        ("HOOKBOX_TELEMETRY__LOG", "off".to_owned()),
+    ];
+    let environment = environment.into_iter().map(|(name, value)| (name.to_owned(), value));
+    Settings::from_parts(None, environment).map_err(|error| error.to_string())
+}
+
+/// Loads accounts and hooks as `hookbox import kazoo` does.
+async fn load_hooks(settings: &Settings, host: &RunningHost, receivers: &Receivers) -> Result<(), String> {
+    let documents = Value::Array(hooks_and_accounts(receivers)).to_string();
+    let key = host::host_key(settings).map_err(|error| chain(&error))?;
+    let validate = |record: &crate::hook::HookRecord| {
+        Hook::from_record(record, &settings.firing).map(drop).map_err(|problems| problems.to_string())
+    };
+    let report = import::run(&documents, &host.store, &key, &host.master, &validate, crate::clock::Clock::System.now_ms())
+        .await
+        .map_err(|error| chain(&error))?;
+    if let Some(refused) = report.refused.first() {
+        return Err(format!("the demo's own document was refused: {refused:?}"));
+    }
+    host.follower.catch_up().await.map_err(|error| chain(&error))
+}
+
+/// Posts them over HTTP, as the customer would; gives how many events they became.
+async fn post_messages(host: &RunningHost, key: &str) -> Result<u64, String> {
+    let url = format!("http://{}/v2/accounts/{CUSTOMER}/messages", host.api_address);
+    let client = client::plain().map_err(|error| chain(&error))?;
+    let mut events = 0;
+    for message in messages() {
+        let kind = message["routing_key"].as_str().unwrap_or_default().to_owned();
+        let request = client.put(&url).header("x-auth-token", key).header("content-type", "application/json");
+        let answer = request.body(json!({"data": message}).to_string()).send().await.map_err(|error| chain(&error))?;
+        let status = answer.status();
+        let envelope: Value = answer
+            .text()
+            .await
+            .ok()
+            .and_then(|text| serde_json::from_str(&text).ok())
+            .ok_or_else(|| format!("{kind}: the host answered {status} without JSON"))?;
+        if status != 202 {
+            return Err(format!("{kind}: the host answered {status}: {envelope}"));
+        }
+        events += envelope["data"][0]["events"].as_u64().unwrap_or(0);
+    }
+    Ok(events)
+}
+
+async fn wait_until_disabled(host: &RunningHost, deadline: Instant) -> Result<(), String> {
+    loop {
+        let record = host.store.hook(&HookId::from(FAILING_HOOK)).await.map_err(|error| chain(&error))?;
+        if let Some(reason) = record.and_then(|record| record.disabled_message) {
+            println!("  the failing hook is switched off: {reason}");
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            return Err("the failing hook was not switched off in time".into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What the store knows: attempts by hook.
+async fn summary(host: &RunningHost) -> Result<(), String> {
+    println!("\n  {:<34} {:>9} {:>9}  now", "hook", "delivered", "failed");
+    for (account, hook, name) in documents::hook_names() {
+        let (account, hook) = (AccountId::from(account), HookId::from(hook));
+        let attempts = host.store.attempts(&account, Some(&hook), 1000).await.map_err(|error| chain(&error))?;
+        let delivered = attempts.iter().filter(|attempt| attempt["result"] == "success").count();
+        let record = host.store.hook(&hook).await.map_err(|error| chain(&error))?;
+        let now = record.and_then(|record| record.disabled_message).map_or("enabled".into(), |why| format!("disabled: {why}"));
+        println!("  {name:<34} {delivered:>9} {:>9}  {now}", attempts.len() - delivered);
+    }
+    Ok(())
+}

@@ -1,0 +1,95 @@
+//! `hookbox doctor`: checks what a host needs, says what is wrong and what to do.
+
+use std::{path::Path, process::ExitCode, time::Duration};
+
+use lapin::{Connection, ConnectionProperties};
+
+use super::{chain, could_not_begin};
+use crate::{
+    clock::Clock,
+    host::{self, HostOptions},
+    settings::Settings,
+};
+
+/// Before this, a clock has not been set: signatures with such times are refused by every receiver.
+const EARLIEST_MS: u64 = 1_767_225_600_000; // 2026-01-01
+
+/// Prints a line a check; exit code 1 when one of them is bad.
+pub async fn run(config: Option<&Path>) -> ExitCode {
+    let settings = match Settings::load(config) {
+        Ok(settings) => settings,
+        Err(error) => return could_not_begin(&error),
+    };
+    let mut report = Report { bad: 0 };
+    report.line("settings", Ok(config.map_or("the defaults".to_owned(), |path| path.display().to_string())));
+    report.line("clock", clock());
+    report.line("broker", broker(settings.amqp.url.as_deref()).await);
+    check_host(settings, &mut report).await;
+    match report.bad {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+struct Report {
+    bad: usize,
+}
+
+impl Report {
+    fn line(&mut self, what: &str, found: Result<String, String>) {
+        match found {
+            Ok(text) => println!("ok    {what}: {text}"),
+            Err(text) => {
+                self.bad += 1;
+                println!("WRONG {what}: {text}");
+            }
+        }
+    }
+}
+
+fn clock() -> Result<String, String> {
+    match Clock::System.now_ms() {
+        now if now < EARLIEST_MS => {
+            Err("it is years behind; set it (NTP), or receivers refuse every signature".to_owned())
+        }
+        _ => Ok("set".to_owned()),
+    }
+}
+
+async fn broker(url: Option<&str>) -> Result<String, String> {
+    let Some(url) = url else { return Ok("off (amqp.url is unset)".to_owned()) };
+    let connecting = Connection::connect(url, ConnectionProperties::default());
+    match tokio::time::timeout(Duration::from_secs(10), connecting).await {
+        Ok(Ok(_)) => Ok("reached".to_owned()),
+        Ok(Err(error)) => Err(format!("{}; check amqp.url and that the broker runs", chain(&error))),
+        Err(_) => Err("no answer within 10 s; check amqp.url and the way there".to_owned()),
+    }
+}
+
+/// Starts a host that takes no messages, and looks at what it found.
+async fn check_host(mut settings: Settings, report: &mut Report) {
+    settings.amqp.url = None;
+    settings.api.listen.set_port(0);
+    settings.telemetry.listen = None;
+    let url = settings.store.url.clone();
+    match host::start(settings, HostOptions { at_rest: true, ..HostOptions::default() }).await {
+        Err(error) => report.line("store and modules", Err(chain(&error))),
+        Ok(host) => {
+            report.line("store", host.store.ping().await.map(|()| url).map_err(|error| chain(&error)));
+            let waiting = host.store.firing_counts(None).await;
+            report.line(
+                "firings",
+                waiting
+                    .map(|counts| format!("{} waiting, {} undelivered", counts.waiting, counts.undelivered))
+                    .map_err(|error| chain(&error)),
+            );
+            for module in host.modules.active().iter() {
+                report.line("module", Ok(format!("{} {}", module.id(), module.metadata.version)));
+            }
+            for (name, reason) in host.modules.refused().iter() {
+                report.line("module", Err(format!("{name} is not loaded: {reason}")));
+            }
+            host.stop().await;
+        }
+    }
+}

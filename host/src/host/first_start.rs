@@ -1,0 +1,56 @@
+//! What a first start makes and later ones find: the master account, its key, the cluster's id.
+
+use crate::{
+    account::{Account, KeyRecord, hash_key, new_key},
+    message::{AccountId, UnixMs},
+    settings::Settings,
+    store::{SharedStore, StoreError},
+};
+
+/// `master.account_id`, or the one that was made on the first start. The account is written when it is missing.
+pub async fn master_account(settings: &Settings, store: &SharedStore, now_ms: UnixMs) -> Result<AccountId, StoreError> {
+    let id = match &settings.master.account_id {
+        Some(id) => id.clone(),
+        None => store.keep_value("master.account_id", &random_id()).await?,
+    };
+    let id = AccountId::from(id);
+    let known = store.accounts().await?.into_iter().any(|account| account.id == id);
+    if !known {
+        let master = Account { id: id.clone(), name: "master".into(), tree: Vec::new(), reseller: None };
+        store.put_account(&master, now_ms).await?;
+    }
+    Ok(id)
+}
+
+/// Makes sure that the master account has a key: the one of the settings, or one that is made now, and given back, when
+/// there has never been any.
+pub async fn master_key(
+    settings: &Settings,
+    store: &SharedStore,
+    master: &AccountId,
+    now_ms: UnixMs,
+) -> Result<Option<String>, StoreError> {
+    let (key, made) = match &settings.master.api_key {
+        Some(key) => (key.clone(), false),
+        None if store.kept_value("master.api_key_made").await?.is_some() => return Ok(None),
+        None => (new_key(), true),
+    };
+    let (hash, account) = (hash_key(&key), master.clone());
+    store.put_key(&KeyRecord { hash, account, name: "master".into(), created_ms: now_ms }).await?;
+    if made {
+        store.keep_value("master.api_key_made", "yes").await?;
+    }
+    Ok(made.then_some(key))
+}
+
+/// `kazoo.cluster_id`, or the one that was made on the first start.
+pub async fn cluster_id(settings: &Settings, store: &SharedStore) -> Result<String, StoreError> {
+    match &settings.kazoo.cluster_id {
+        Some(id) => Ok(id.clone()),
+        None => store.keep_value("kazoo.cluster_id", &random_id()).await,
+    }
+}
+
+fn random_id() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
+}

@@ -1,0 +1,112 @@
+//! The long-running parts, each handed to the supervisor as a way to start it (again).
+
+use std::sync::Arc;
+
+use tokio::sync::{Mutex, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::stages::Stages;
+use crate::{
+    changes::{Listener, Publisher},
+    clock::Clock,
+    firing::scheduler::Scheduler,
+    ingress::amqp::{AmqpIngress, BrokerState},
+    settings::Settings,
+    supervisor::Supervisor,
+};
+
+/// The supervisors: what records outlives the rest, so that the last rows are written when everything else has ended.
+pub struct Supervisors {
+    pub(super) parts: Supervisor,
+    pub(super) recorder: Supervisor,
+    pub(super) stopping: CancellationToken,
+    pub(super) recording: CancellationToken,
+}
+
+impl Supervisors {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let (stopping, recording) = (CancellationToken::new(), CancellationToken::new());
+        Self {
+            parts: Supervisor::new(settings.supervisor.clone(), stopping.clone()),
+            recorder: Supervisor::new(settings.supervisor.clone(), recording.clone()),
+            stopping,
+            recording,
+        }
+    }
+}
+
+/// Starts what works without a broker.
+pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
+    let Supervisors { parts, recorder, recording, .. } = supervisors;
+    let (log, recording) = (Arc::clone(&stages.log), recording.clone());
+    recorder.start("recorder", move || {
+        let (log, recording) = (Arc::clone(&log), recording.clone());
+        async move { log.run(recording).await }
+    });
+    let disabler = Arc::clone(&stages.disabler);
+    parts.start("disabler", move || {
+        let disabler = Arc::clone(&disabler);
+        async move { disabler.run().await }
+    });
+    let scheduler = Arc::new(Scheduler { store: Arc::clone(&stages.store), firer: Arc::clone(&stages.firer) });
+    parts.start("retry scheduler", move || {
+        let scheduler = Arc::clone(&scheduler);
+        async move { scheduler.run().await }
+    });
+    let follower = Arc::clone(&stages.follower);
+    parts.start("change follower", move || {
+        let follower = Arc::clone(&follower);
+        async move { follower.run().await }
+    });
+    if let Some(watcher) = stages.watcher.take() {
+        let (watcher, modules) = (Arc::new(Mutex::new(watcher)), Arc::clone(&stages.modules));
+        parts.start("module watcher", move || {
+            let (watcher, modules) = (Arc::clone(&watcher), Arc::clone(&modules));
+            async move { watcher.lock().await.run(&modules).await }
+        });
+    }
+}
+
+/// Starts what works with the broker: hearing of changes, telling, and the shared listener.
+pub(super) fn start_amqp(
+    url: &str,
+    settings: &Settings,
+    stages: &Stages,
+    supervisors: &Supervisors,
+    clock: &Clock,
+    state: watch::Sender<BrokerState>,
+) {
+    let parts = &supervisors.parts;
+    let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed) });
+    parts.start("change listener", move || {
+        let listener = Arc::clone(&listener);
+        async move { listener.run().await }
+    });
+    let publisher = Arc::new(Publisher {
+        url: url.to_owned(),
+        store: Arc::clone(&stages.store),
+        wake: Arc::clone(&stages.to_tell),
+        poll_ms: settings.store.poll_ms,
+    });
+    parts.start("notice publisher", move || {
+        let publisher = Arc::clone(&publisher);
+        async move { publisher.run().await }
+    });
+    let ingress = Arc::new(AmqpIngress {
+        url: url.to_owned(),
+        settings: settings.amqp.clone(),
+        decoder: stages.decoder.clone(),
+        accounts: Arc::clone(&stages.accounts),
+        modules: Arc::clone(&stages.modules),
+        pipeline: Arc::clone(&stages.pipeline),
+        store: Arc::clone(&stages.store),
+        clock: clock.clone(),
+        state,
+        deliveries: TaskTracker::new(),
+        stopping: supervisors.stopping.clone(),
+    });
+    parts.start("ingress", move || {
+        let ingress = Arc::clone(&ingress);
+        async move { ingress.run().await }
+    });
+}

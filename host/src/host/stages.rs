@@ -1,0 +1,188 @@
+//! The stages, made and wired, nothing running yet. In the order in which KAZOO's tree starts them: store, hook table,
+//! modules, what records and judges attempts, what fires.
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use tokio::sync::{Mutex, Notify};
+use tokio_util::task::TaskTracker;
+
+use super::{StartError, first_start, host_key, open_store};
+use crate::{
+    account::AccountTree,
+    attempt::{disabler::Disabler, log::AttemptLog},
+    changes::{Cursors, Follower},
+    clock::Clock,
+    firing::{Firer, client::Client, lanes::Lanes},
+    hook::table::HookTable,
+    ingress::decode::Decoder,
+    message::AccountId,
+    module::{
+        Modules, compiler::Compiler, engine::Engines, loaded::Loader, registry::settings_for_modules, watcher::Watcher,
+        workers::Workers,
+    },
+    pipeline::Pipeline,
+    settings::Settings,
+    store::{ModuleRecord, SharedStore, secrets::HostKey},
+};
+
+/// The stages and what they share.
+pub struct Stages {
+    pub(super) store: SharedStore,
+    pub(super) master: AccountId,
+    pub(super) new_master_key: Option<String>,
+    pub(super) accounts: Arc<AccountTree>,
+    pub(super) hooks: Arc<HookTable>,
+    pub(super) follower: Arc<Follower>,
+    pub(super) modules: Arc<Modules>,
+    pub(super) watcher: Option<Watcher>,
+    pub(super) log: Arc<AttemptLog>,
+    pub(super) disabler: Arc<Disabler>,
+    pub(super) firer: Arc<Firer>,
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) decoder: Decoder,
+    /// Rung when something changed that is to be read from the store.
+    pub(super) changed: Arc<Notify>,
+    /// Rung when a notice was written that is to be published.
+    pub(super) to_tell: Arc<Notify>,
+    /// Tries that go on after their message was settled.
+    pub(super) under_way: TaskTracker,
+}
+
+impl Stages {
+    /// Makes them. Opens the store and loads everything.
+    pub async fn make(settings: &Settings, clock: &Clock, with_skel: bool) -> Result<Self, StartError> {
+        let key = Arc::new(host_key(settings)?);
+        let store = open_store(settings).await?;
+        let now_ms = clock.now_ms();
+        let master = first_start::master_account(settings, &store, now_ms).await?;
+        let new_master_key = first_start::master_key(settings, &store, &master, now_ms).await?;
+        let cluster_id = first_start::cluster_id(settings, &store).await?;
+        tracing::info!("store open");
+
+        let firing = Arc::new(settings.firing.clone());
+        let accounts = Arc::new(AccountTree::default());
+        let hooks = Arc::new(HookTable::new());
+        let (changed, to_tell) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let follower = Arc::new(Follower {
+            store: Arc::clone(&store),
+            accounts: Arc::clone(&accounts),
+            hooks: Arc::clone(&hooks),
+            firing: Arc::clone(&firing),
+            cursors: Mutex::new(Cursors::default()),
+            wake: Arc::clone(&changed),
+            poll_ms: settings.store.poll_ms,
+        });
+        follower.catch_up().await?;
+        tracing::info!(hooks = hooks.len(), accounts = accounts.len(), "hook table loaded");
+
+        let modules = Arc::new(modules(settings, &key, &accounts, clock)?);
+        modules.load_built_in().await;
+        if with_skel {
+            modules.load_skel().await;
+        }
+        let mut watcher = settings.modules.dir.clone().map(|dir| Watcher::new(dir, settings.modules.watch_ms));
+        if let Some(watcher) = &mut watcher
+            && let Err(error) = watcher.look(&modules).await
+        {
+            tracing::error!(%error, "modules.dir cannot be read; trying on");
+        }
+        write_metadata(&modules, &store).await?;
+        tracing::info!(modules = modules.active().len(), "modules ready");
+
+        let log = Arc::new(AttemptLog::new(
+            Arc::clone(&store),
+            &settings.store,
+            &settings.attempts,
+            &settings.webhooks,
+            clock.clone(),
+        ));
+        let disabler = Arc::new(Disabler::new(
+            Arc::clone(&store),
+            Arc::clone(&accounts),
+            Arc::clone(&hooks),
+            settings.webhooks.clone(),
+            clock.clone(),
+            Arc::clone(&to_tell),
+        ));
+        let under_way = TaskTracker::new();
+        let firer = Arc::new(Firer {
+            settings: Arc::clone(&firing),
+            hooks: Arc::clone(&hooks),
+            key,
+            client: Client::new(&firing).map_err(|error| StartError::Client(error.to_string()))?,
+            lanes: Lanes::new(&firing),
+            log: Arc::clone(&log),
+            disabler: Arc::clone(&disabler),
+            cluster_id: cluster_id.into(),
+            clock: clock.clone(),
+            stored: Arc::new(Notify::new()),
+            under_way: under_way.clone(),
+        });
+        let pipeline = Arc::new(Pipeline {
+            modules: Arc::clone(&modules),
+            accounts: Arc::clone(&accounts),
+            hooks: Arc::clone(&hooks),
+            firer: Arc::clone(&firer),
+            store: Arc::clone(&store),
+            clock: clock.clone(),
+            in_flight: AtomicUsize::new(0),
+            in_flight_max: usize::try_from(settings.ingress.in_flight_max).unwrap_or(usize::MAX),
+        });
+        let decoder = Decoder {
+            body_bytes_max: usize::try_from(settings.ingress.body_bytes_max).unwrap_or(usize::MAX),
+            account_pointers: settings.amqp.account_pointers.clone(),
+            send_passwords: settings.kazoo.send_passwords,
+        };
+        Ok(Self {
+            store,
+            master,
+            new_master_key,
+            accounts,
+            hooks,
+            follower,
+            modules,
+            watcher,
+            log,
+            disabler,
+            firer,
+            pipeline,
+            decoder,
+            changed,
+            to_tell,
+            under_way,
+        })
+    }
+}
+
+fn modules(
+    settings: &Settings,
+    key: &HostKey,
+    accounts: &Arc<AccountTree>,
+    clock: &Clock,
+) -> Result<Modules, StartError> {
+    let engines = Engines::new(&settings.modules).map_err(|error| StartError::Sandbox(format!("{error:#}")))?;
+    let workers = Workers::start(&engines, &settings.modules).map_err(|error| StartError::Sandbox(error.to_string()))?;
+    let dir = settings.cache_dir();
+    let component_bytes_max = usize::try_from(settings.modules.component_bytes_max).unwrap_or(usize::MAX);
+    let compiler = Compiler::new(&dir, &key.derive("module-cache"), component_bytes_max)
+        .map_err(|source| StartError::CacheDir { dir: dir.display().to_string(), source })?;
+    let given = settings_for_modules(&settings.kazoo, &settings.webhooks.object_types);
+    let firing = Arc::new(settings.firing.clone());
+    let loader = Loader { engines, compiler, modules: settings.modules.clone(), firing };
+    Ok(Modules::new(loader, workers, Arc::clone(accounts), given, clock.clone()))
+}
+
+/// KAZOO's `webhook_meta` documents: written when they are missing or have changed.
+async fn write_metadata(modules: &Modules, store: &SharedStore) -> Result<(), StartError> {
+    for module in modules.active().iter() {
+        let record = ModuleRecord {
+            id: module.id().clone(),
+            version: module.metadata.version.clone(),
+            digest: module.digest.clone(),
+            metadata: module.metadata.document(),
+            quarantine: None,
+        };
+        store.put_module(&record).await?;
+    }
+    Ok(())
+}
