@@ -67,31 +67,30 @@ impl Declaration {
     fn payload_schema(&self) -> String {
         let mut properties = JsonObject::new();
         for property in COMMON {
-            properties = properties.put_json(property.key, &property.schema());
+            properties = properties.put(property.key, property.schema());
         }
         let hook_event = JsonObject::new()
             .put("const", self.id)
             .put("description", "The event's name");
-        properties = properties.put_json("hook_event", &hook_event.finish());
+        properties = properties.put("hook_event", hook_event);
         for property in self.more {
-            properties = properties.put_json(property.key, &property.schema());
+            properties = properties.put(property.key, property.schema());
         }
         JsonObject::new()
             .put("$schema", "https://json-schema.org/draft/2020-12/schema")
             .put("title", self.name)
             .put("type", "object")
-            .put_json("properties", &properties.finish())
+            .put("properties", properties)
             .put("required", ALWAYS_THERE)
             .finish()
     }
 }
 
 impl Property {
-    fn schema(&self) -> String {
+    fn schema(&self) -> JsonObject {
         JsonObject::new()
             .put("type", self.kind)
             .put("description", self.description)
-            .finish()
     }
 }
 

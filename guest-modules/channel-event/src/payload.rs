@@ -57,7 +57,7 @@ pub(crate) fn write(hook_event: &str, account: &str, event: &ChannelEvent<'_>) -
         .put_some("callee_id_number", body.netext("Callee-ID-Number"))
         .put_some("caller_id_name", body.netext("Caller-ID-Name"))
         .put_some("caller_id_number", body.netext("Caller-ID-Number"))
-        .put_json_some("custom_channel_vars", shown_channel_vars(event))
+        .put_some("custom_channel_vars", shown_channel_vars(event))
         .put_some(
             "custom_application_vars",
             body.raw_object("Custom-Application-Vars"),
@@ -86,7 +86,7 @@ pub(crate) fn write(hook_event: &str, account: &str, event: &ChannelEvent<'_>) -
 }
 
 /// The channel variables without the reserved ones; none when the message has no channel variables.
-fn shown_channel_vars(event: &ChannelEvent<'_>) -> Option<String> {
+fn shown_channel_vars(event: &ChannelEvent<'_>) -> Option<JsonObject> {
     if !event.has_channel_vars {
         return None;
     }
@@ -102,5 +102,5 @@ fn shown_channel_vars(event: &ChannelEvent<'_>) -> Option<String> {
     {
         shown = shown.put_json(key, value.get());
     }
-    Some(shown.finish())
+    Some(shown)
 }

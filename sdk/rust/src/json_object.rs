@@ -1,6 +1,9 @@
 //! A JSON object being written.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde_json::Number;
+use serde_json::value::RawValue;
 
 /// Writes a JSON object key by key, in the order of the calls, straight into its text.
 ///
@@ -14,8 +17,14 @@ use serde::Serialize;
 /// Writing a key twice is the caller's mistake; readers take the later value.
 #[derive(Clone, Debug)]
 pub struct JsonObject {
-    /// UTF-8 always: only `serde_json` and texts are written to it.
-    text: Vec<u8>,
+    text: String,
+}
+
+/// What can be written as the value of a key: texts, numbers, booleans, lists of these, and JSON that is written already
+/// ([`RawValue`], another [`JsonObject`]).
+pub trait JsonValue {
+    /// Writes the value's JSON at the end of `text`.
+    fn write_json(&self, text: &mut String);
 }
 
 impl JsonObject {
@@ -28,26 +37,26 @@ impl JsonObject {
     /// An empty object that holds so many bytes of text before it must grow.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        let mut text = Vec::with_capacity(bytes.max(2));
-        text.push(b'{');
+        let mut text = String::with_capacity(bytes.max(2));
+        text.push('{');
         Self { text }
     }
 
-    /// Writes a key and its value. A value that JSON cannot hold is written as null.
+    /// Writes a key and its value.
     #[must_use]
-    pub fn put(mut self, key: &str, value: impl Serialize) -> Self {
-        self.key(key);
-        let start = self.text.len();
-        if serde_json::to_writer(&mut self.text, &value).is_err() {
-            self.text.truncate(start);
-            self.text.extend_from_slice(b"null");
+    pub fn put(mut self, key: &str, value: impl JsonValue) -> Self {
+        if self.text.len() > 1 {
+            self.text.push(',');
         }
+        key.write_json(&mut self.text);
+        self.text.push(':');
+        value.write_json(&mut self.text);
         self
     }
 
     /// Writes a key and its value, or nothing when there is no value.
     #[must_use]
-    pub fn put_some(self, key: &str, value: Option<impl Serialize>) -> Self {
+    pub fn put_some(self, key: &str, value: Option<impl JsonValue>) -> Self {
         match value {
             Some(value) => self.put(key, value),
             None => self,
@@ -56,35 +65,15 @@ impl JsonObject {
 
     /// Writes a key and a value that is JSON text already. The text is taken on trust.
     #[must_use]
-    pub fn put_json(mut self, key: &str, json: &str) -> Self {
-        self.key(key);
-        self.text.extend_from_slice(json.as_bytes());
-        self
-    }
-
-    /// Writes a key and a value that is JSON text already, or nothing when there is no value.
-    #[must_use]
-    pub fn put_json_some(self, key: &str, json: Option<impl AsRef<str>>) -> Self {
-        match json {
-            Some(json) => self.put_json(key, json.as_ref()),
-            None => self,
-        }
+    pub fn put_json(self, key: &str, json: &str) -> Self {
+        self.put(key, Trusted(json))
     }
 
     /// The object's text.
     #[must_use]
     pub fn finish(mut self) -> String {
-        self.text.push(b'}');
-        String::from_utf8(self.text).unwrap_or_default()
-    }
-
-    fn key(&mut self, key: &str) {
-        if self.text.len() > 1 {
-            self.text.push(b',');
-        }
-        // A text can always be written as JSON.
-        let _ = serde_json::to_writer(&mut self.text, key);
-        self.text.push(b':');
+        self.text.push('}');
+        self.text
     }
 }
 
@@ -100,8 +89,118 @@ impl From<JsonObject> for String {
     }
 }
 
+impl JsonValue for str {
+    fn write_json(&self, text: &mut String) {
+        text.push('"');
+        // Nearly all texts hold nothing that must be escaped.
+        if self
+            .bytes()
+            .any(|byte| byte < b' ' || byte == b'"' || byte == b'\\')
+        {
+            escape(self, text);
+        } else {
+            text.push_str(self);
+        }
+        text.push('"');
+    }
+}
+
+fn escape(plain: &str, text: &mut String) {
+    for char in plain.chars() {
+        match char {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            '\0'..='\x1f' => text.push_str(&format!("\\u{:04x}", u32::from(char))),
+            _ => text.push(char),
+        }
+    }
+}
+
+/// JSON text that its writer vouches for.
+struct Trusted<'t>(&'t str);
+
+impl JsonValue for Trusted<'_> {
+    fn write_json(&self, text: &mut String) {
+        text.push_str(self.0);
+    }
+}
+
+impl JsonValue for RawValue {
+    fn write_json(&self, text: &mut String) {
+        text.push_str(self.get());
+    }
+}
+
+impl JsonValue for JsonObject {
+    fn write_json(&self, text: &mut String) {
+        text.push_str(&self.text);
+        text.push('}');
+    }
+}
+
+impl JsonValue for bool {
+    fn write_json(&self, text: &mut String) {
+        text.push_str(if *self { "true" } else { "false" });
+    }
+}
+
+impl<T: JsonValue> JsonValue for [T] {
+    fn write_json(&self, text: &mut String) {
+        text.push('[');
+        for (index, item) in self.iter().enumerate() {
+            if index > 0 {
+                text.push(',');
+            }
+            item.write_json(text);
+        }
+        text.push(']');
+    }
+}
+
+/// Numbers look in JSON as they do in Rust.
+macro_rules! written_as_displayed {
+    ($($number:ty),*) => {$(
+        impl JsonValue for $number {
+            fn write_json(&self, text: &mut String) {
+                text.push_str(&self.to_string());
+            }
+        }
+    )*};
+}
+
+written_as_displayed!(u8, u16, u32, u64, i8, i16, i32, i64, Number);
+
+/// What only points to a value is written as the value.
+macro_rules! written_as_pointee {
+    ($([$($generics:tt)*] $pointer:ty),* $(,)?) => {$(
+        impl<$($generics)*> JsonValue for $pointer {
+            fn write_json(&self, text: &mut String) {
+                (**self).write_json(text);
+            }
+        }
+    )*};
+}
+
+written_as_pointee!(
+    ['t, T: JsonValue + ?Sized] &'t T,
+    [] String,
+    ['t] Cow<'t, str>,
+    [T: JsonValue] Vec<T>,
+);
+
+impl<T: JsonValue, const N: usize> JsonValue for [T; N] {
+    fn write_json(&self, text: &mut String) {
+        self.as_slice().write_json(text);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::JsonObject;
 
     #[test]
@@ -130,11 +229,26 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_hold_is_null() {
-        let unwritable = std::collections::BTreeMap::from([((1, 2), 3)]);
+    fn texts_are_escaped_so_that_they_read_back_alike() {
+        let all: String = (0..0x300)
+            .filter_map(char::from_u32)
+            .chain("€😀".chars())
+            .collect();
+        let json = JsonObject::new().put("a", &*all).finish();
+        let read: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read["a"], all);
+    }
+
+    #[test]
+    fn every_kind_of_value_is_written() {
+        let object = JsonObject::new()
+            .put("list", ["a", "b"])
+            .put("empty", Vec::<bool>::new())
+            .put("object", JsonObject::new().put("x", -1_i64))
+            .put("number", serde_json::Number::from_f64(0.01).unwrap());
         assert_eq!(
-            JsonObject::new().put("a", unwritable).finish(),
-            r#"{"a":null}"#
+            object.finish(),
+            r#"{"list":["a","b"],"empty":[],"object":{"x":-1},"number":0.01}"#
         );
     }
 }

@@ -66,7 +66,7 @@ pub mod rehearsal;
 pub use bindings::hookbox::webhook::types::{
     Binding, Event, ExchangeKind, Firing, HandleError, Message, Metadata, Sample,
 };
-pub use json_object::JsonObject;
+pub use json_object::{JsonObject, JsonValue};
 pub use module::Module;
 pub use transform::Transform;
 
