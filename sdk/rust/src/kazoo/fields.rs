@@ -7,6 +7,8 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Number;
 use serde_json::value::RawValue;
 
+use crate::json_object::is_plain;
+
 /// The fields of one JSON object, borrowed from the message: keys, and values that are not yet parsed.
 ///
 /// Reading a message costs one pass over its text and one list; a value is parsed when it is asked for. When a key is
@@ -155,12 +157,11 @@ fn text(json: &str) -> Option<Cow<'_, str>> {
 
 /// The content of a JSON string, borrowed when nothing in it is escaped.
 fn string(json: &str) -> Option<Cow<'_, str>> {
-    #[derive(serde::Deserialize)]
-    struct Content<'t>(#[serde(borrow)] Cow<'t, str>);
-
-    serde_json::from_str::<Content<'_>>(json)
-        .ok()
-        .map(|content| content.0)
+    let content = json.strip_prefix('"')?.strip_suffix('"')?;
+    if is_plain(content) {
+        return Some(Cow::Borrowed(content));
+    }
+    serde_json::from_str(json).ok().map(Cow::Owned)
 }
 
 /// Joins a list of texts, bytes and such lists. None when there is anything else in it.
