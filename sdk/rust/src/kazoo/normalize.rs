@@ -1,12 +1,15 @@
 //! Keys as KAZOO's payloads spell them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
 
 use super::fields::Key;
+use crate::JsonValue;
+use crate::json_object::is_plain;
 
 /// JSON text with its keys normalised, at every depth: `A` to `Z` in lower case, `-` as `_`, so that `Caller-ID-Name`
 /// becomes `caller_id_name`.
@@ -19,16 +22,16 @@ use super::fields::Key;
 ///
 /// When the text is not JSON, or is nested deeper than 127 levels.
 pub fn normalize(json: &str) -> Result<String, serde_json::Error> {
-    let mut out = Vec::with_capacity(json.len());
+    let mut out = String::with_capacity(json.len());
     let mut deserializer = serde_json::Deserializer::from_str(json);
     Normalizer { out: &mut out }.deserialize(&mut deserializer)?;
     deserializer.end()?;
-    String::from_utf8(out).map_err(Error::custom)
+    Ok(out)
 }
 
 /// Writes a value to `out` while it is read, and says whether it was null.
 struct Normalizer<'o> {
-    out: &'o mut Vec<u8>,
+    out: &'o mut String,
 }
 
 /// Where a field of an object was written.
@@ -39,8 +42,8 @@ struct Entry {
 }
 
 impl Normalizer<'_> {
-    fn leaf<T: serde::Serialize, E: Error>(self, value: T) -> Result<bool, E> {
-        serde_json::to_writer(self.out, &value).map_err(E::custom)?;
+    fn leaf<E>(self, value: impl JsonValue) -> Result<bool, E> {
+        value.write_json(self.out);
         Ok(false)
     }
 }
@@ -61,103 +64,125 @@ impl<'de> Visitor<'de> for Normalizer<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<bool, E> {
-        self.out.extend_from_slice(b"null");
+        self.out.push_str("null");
         Ok(true)
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+    fn visit_bool<E>(self, value: bool) -> Result<bool, E> {
         self.leaf(value)
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<bool, E> {
+    fn visit_i64<E>(self, value: i64) -> Result<bool, E> {
         self.leaf(value)
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<bool, E> {
+    fn visit_u64<E>(self, value: u64) -> Result<bool, E> {
         self.leaf(value)
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<bool, E> {
-        self.leaf(value)
+        let number = Number::from_f64(value).ok_or_else(|| E::custom("a number is not finite"))?;
+        self.leaf(number)
     }
 
-    fn visit_str<E: Error>(self, value: &str) -> Result<bool, E> {
+    fn visit_str<E>(self, value: &str) -> Result<bool, E> {
         self.leaf(value)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
         let out = self.out;
-        out.push(b'[');
+        out.push('[');
         while list.next_element_seed(Normalizer { out })?.is_some() {
-            out.push(b',');
+            out.push(',');
         }
-        close(out, b']');
+        close(out, ']');
         Ok(false)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<bool, A::Error> {
         let out = self.out;
-        out.push(b'{');
+        out.push('{');
         let mut entries = Vec::new();
         while let Some(Key(key)) = object.next_key()? {
             let start = out.len();
-            serde_json::to_writer(&mut *out, &normalize_key(&key)).map_err(Error::custom)?;
-            let key = start..out.len();
-            out.push(b':');
+            let key = write_key(&key, out);
+            out.push(':');
             let is_null = object.next_value_seed(Normalizer { out })?;
             if is_null {
                 out.truncate(start);
             } else {
-                out.push(b',');
+                out.push(',');
                 entries.push(Entry {
                     key,
                     end: out.len(),
                 });
             }
         }
-        drop_overwritten(out, &entries);
-        close(out, b'}');
+        if may_repeat(out, &entries) {
+            drop_overwritten(out, &entries);
+        }
+        close(out, '}');
         Ok(false)
     }
 }
 
-fn normalize_key(key: &str) -> String {
-    let mut normal = key.replace('-', "_");
-    normal.make_ascii_lowercase();
-    normal
+/// Writes a key as a JSON string, and answers where it stands.
+fn write_key(key: &str, out: &mut String) -> Range<usize> {
+    let start = out.len();
+    let normal = |char: char| {
+        if char == '-' {
+            '_'
+        } else {
+            char.to_ascii_lowercase()
+        }
+    };
+    if is_plain(key) {
+        out.push('"');
+        out.extend(key.chars().map(normal));
+        out.push('"');
+    } else {
+        key.chars().map(normal).collect::<String>().write_json(out);
+    }
+    start..out.len()
 }
 
 /// Ends a list or an object, without the comma after its last part.
-fn close(out: &mut Vec<u8>, bracket: u8) {
-    if out.last() == Some(&b',') {
+fn close(out: &mut String, bracket: char) {
+    if out.ends_with(',') {
         out.pop();
     }
     out.push(bracket);
 }
 
+/// Whether two keys of an object may be alike: quick, and wrong once in many millions of objects, harmlessly.
+fn may_repeat(out: &str, entries: &[Entry]) -> bool {
+    let hash = |key: &Range<usize>| {
+        out[key.clone()]
+            .bytes()
+            .fold(0x811c_9dc5_u32, |hash, byte| {
+                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193) // FNV-1a
+            })
+    };
+    let mut hashes: Vec<u32> = entries.iter().map(|entry| hash(&entry.key)).collect();
+    hashes.sort_unstable();
+    hashes.windows(2).any(|pair| pair[0] == pair[1])
+}
+
 /// Takes fields of an object out again whose key comes once more later on.
-fn drop_overwritten(out: &mut Vec<u8>, entries: &[Entry]) {
-    let same_key = |a: &&Entry, b: &&Entry| out[a.key.clone()] == out[b.key.clone()];
-    let mut by_key: Vec<&Entry> = entries.iter().collect();
-    // The sort is stable, so among equals the last one came last.
-    by_key.sort_by(|a, b| out[a.key.clone()].cmp(&out[b.key.clone()]));
-    if !by_key.windows(2).any(|pair| same_key(&pair[0], &pair[1])) {
+fn drop_overwritten(out: &mut String, entries: &[Entry]) {
+    let Some(first) = entries.first().map(|entry| entry.key.start) else {
         return;
-    }
-    let kept: BTreeSet<usize> = by_key
-        .chunk_by(same_key)
-        .filter_map(<[_]>::last)
-        .map(|entry| entry.key.start)
-        .collect();
-    let mut end = entries[0].key.start;
-    for entry in entries
+    };
+    let written = out.split_off(first);
+    let text = |from: usize, to: usize| &written[from - first..to - first];
+    let key = |entry: &Entry| text(entry.key.start, entry.key.end);
+    let last: BTreeMap<&str, usize> = entries
         .iter()
-        .filter(|entry| kept.contains(&entry.key.start))
-    {
-        out.copy_within(entry.key.start..entry.end, end);
-        end += entry.end - entry.key.start;
+        .map(|entry| (key(entry), entry.end))
+        .collect();
+    for entry in entries.iter().filter(|entry| last[key(entry)] == entry.end) {
+        out.push_str(text(entry.key.start, entry.end));
     }
-    out.truncate(end);
 }
 
 #[cfg(test)]
