@@ -1,1 +1,25 @@
-//! x
+//! What Hookbox is tested with. Everything a test meets is real: a RabbitMQ of its own, sockets, components compiled
+//! from source; only the far ends (receivers, broken links, bad modules) are ours to script.
+//!
+//! - [`broker`] boots one private RabbitMQ a test binary and hands out a vhost a test.
+//! - [`amqp`] is the platform's side of that vhost: it publishes, and hears what the host publishes.
+//! - [`receiver`] is the customer's server: it records requests and answers by a script.
+//! - [`chaos_proxy`] is a TCP link that can be cut, refused, stalled, delayed and restored.
+//! - [`samples`] are messages, from the modules' `samples/` folders and by constructor.
+//! - [`bad_modules`] are components that trap, spin, hog and flood, built by `build.rs`, and bytes that are none.
+//! - [`eventually`](mod@eventually) waits for a condition and tells the last state seen; tests never sleep.
+//! - [`rig`] is what the programs under `bench/` share.
+//!
+//! The harness panics when it cannot do what a test asks of it: that is how a test fails.
+#![allow(clippy::panic)]
+
+pub mod broker;
+pub mod amqp;
+pub mod samples;
+pub mod bad_modules;
+pub mod receiver;
+pub mod chaos_proxy;
+pub mod eventually;
+pub mod rig;
+#[cfg(test)]
+mod tidy;

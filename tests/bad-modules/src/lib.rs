@@ -1,0 +1,83 @@
+//! What the bad modules share: the world, and metadata and bindings that are in order, so that each shows one fault.
+//!
+//! All bind `bad.#` on exchange `bad` and take every message of category `bad`. `modules/` holds one program each.
+
+/// The generated types of `wit/v1`.
+#[allow(missing_docs, unsafe_op_in_unsafe_fn, unreachable_pub, clippy::all)]
+pub mod bindings {
+    wit_bindgen::generate!({
+        path: "../../wit/v1",
+        world: "webhook-module",
+        pub_export_macro: true,
+        export_macro_name: "export_module",
+        default_bindings_module: "hookbox_bad_modules::bindings",
+    });
+}
+
+use bindings::hookbox::webhook::types::{Binding, Event, ExchangeKind, Message, Metadata};
+
+/// Exports a module of this id whose `handle-event` is this function of the message.
+#[macro_export]
+macro_rules! module {
+    ($id:literal, $handle:expr) => {
+        struct Module;
+
+        impl $crate::bindings::Guest for Module {
+            fn metadata() -> $crate::bindings::hookbox::webhook::types::Metadata {
+                $crate::metadata($id)
+            }
+
+            fn bindings() -> Vec<$crate::bindings::hookbox::webhook::types::Binding> {
+                $crate::bindings()
+            }
+
+            fn handle_event(message: $crate::bindings::hookbox::webhook::types::Message) -> $crate::Handled {
+                ($handle)(message)
+            }
+        }
+
+        $crate::bindings::export_module!(Module);
+    };
+}
+
+/// What `handle-event` answers.
+pub type Handled = Result<Vec<Event>, bindings::hookbox::webhook::types::HandleError>;
+
+/// Metadata in order.
+pub fn metadata(id: &str) -> Metadata {
+    Metadata {
+        id: id.to_owned(),
+        name: id.to_owned(),
+        description: "A module of the tests".to_owned(),
+        version: "1.0.0".to_owned(),
+        modifiers: "{}".to_owned(),
+        selectors: Vec::new(),
+        samples: Vec::new(),
+        payload_schema: "{}".to_owned(),
+    }
+}
+
+/// What every module here binds.
+pub fn bindings() -> Vec<Binding> {
+    vec![Binding {
+        exchange: "bad".to_owned(),
+        kind: ExchangeKind::Topic,
+        durable: false,
+        routing_keys: vec!["bad.#".to_owned()],
+        category: "bad".to_owned(),
+        names: vec!["*".to_owned()],
+    }]
+}
+
+/// One event of the message's account with this payload; none when the message has no account.
+pub fn event(id: &str, message: Message, payload: String) -> Vec<Event> {
+    let event = message.account_id.map(|account_id| Event {
+        hook_event: id.to_owned(),
+        account_id,
+        payload,
+        facets: Vec::new(),
+        internal_leg: false,
+        inline_hook: None,
+    });
+    event.into_iter().collect()
+}

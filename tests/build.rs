@@ -1,0 +1,83 @@
+//! Builds the bad modules for WebAssembly and tells the harness where they are, so that `cargo test` needs no step
+//! before it.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, exit};
+use std::{env, fs};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// The programs under `bad-modules/modules/`.
+const MODULES: [&str; 10] = [
+    "trap",
+    "spin",
+    "hog",
+    "flood",
+    "huge-output",
+    "bad-output",
+    "echo",
+    "metadata-loop",
+    "wrong-world",
+    "unknown-import",
+];
+
+fn main() {
+    for path in ["build.rs", "bad-modules", "../wit/v1", "../Cargo.toml"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo names it"));
+    let folder = target_folder(&out).join("guests");
+    build(&folder);
+
+    let mut source = String::new();
+    for module in MODULES {
+        // Cargo writes `-` in a library's name as `_`.
+        let name = module.replace('-', "_");
+        let path = folder.join(TARGET).join("guest/examples").join(format!("{name}.wasm"));
+        let (about, constant) = (first_line(module), name.to_uppercase());
+        writeln!(source, "/// {about}\npub const {constant}: &str = {:?};", path.display().to_string())
+            .expect("memory");
+    }
+    fs::write(out.join("bad_modules.rs"), source).expect("OUT_DIR can be written to");
+}
+
+/// A target folder of its own, because this build runs while the outer one holds the lock on its own.
+fn build(folder: &Path) {
+    let cargo = env::var_os("CARGO").expect("cargo names itself");
+    let built = Command::new(cargo)
+        .args(["build", "--package", "hookbox-bad-modules", "--examples", "--features", "modules"])
+        .args(["--target", TARGET, "--profile", "guest", "--locked"])
+        .env("CARGO_TARGET_DIR", folder)
+        // The outer build's flags and wrappers are for another target.
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env("RUSTFLAGS", "-Clink-arg=-zstack-size=65536")
+        .status();
+    if built.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let problem = if has_target() { "the modules in tests/bad-modules cannot be built" } else { MISSING };
+    eprintln!("{problem}");
+    exit(1);
+}
+
+const MISSING: &str = "this Rust has no target wasm32-wasip2, which modules are built for; run .ci/wasm-target";
+
+fn has_target() -> bool {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let asked = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+    asked.is_ok_and(|said| Path::new(String::from_utf8_lossy(&said.stdout).trim()).exists())
+}
+
+/// Cargo marks the folder that everything is built in.
+fn target_folder(out: &Path) -> &Path {
+    out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).expect("OUT_DIR is in a target folder")
+}
+
+/// What the module says of itself.
+fn first_line(module: &str) -> String {
+    let path = format!("bad-modules/modules/{module}.rs");
+    let text = fs::read_to_string(&path).unwrap_or_else(|problem| panic!("{path}: {problem}"));
+    text.lines().next().unwrap_or_default().trim_start_matches("//!").trim().to_owned()
+}

@@ -1,0 +1,63 @@
+//! Components that misbehave, and bytes that are no component. The constants are paths of files that `build.rs` has
+//! built from `tests/bad-modules`; each but the last two is a sound module whose events are named as its file, with `_`
+//! for `-`. [`samples::bad`](crate::samples::bad) is a message for them.
+
+use std::fs;
+
+include!(concat!(env!("OUT_DIR"), "/bad_modules.rs"));
+
+/// The content of one of the files here.
+pub fn bytes(path: &str) -> Vec<u8> {
+    fs::read(path).unwrap_or_else(|problem| panic!("cannot read {path}: {problem}"))
+}
+
+/// A sound component cut in the middle.
+pub fn truncated() -> Vec<u8> {
+    let mut component = bytes(ECHO);
+    component.truncate(component.len() / 2);
+    component
+}
+
+/// The first bytes of a component, then noise, the same on every call.
+pub fn noise() -> Vec<u8> {
+    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    let mut state = 0x9e37_79b9_u32;
+    for _ in 0..4096 {
+        // Xorshift: Marsaglia's constants for 32 bits.
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        bytes.push(state.to_be_bytes()[0]);
+    }
+    bytes
+}
+
+/// A core module that is no component: `(module)`.
+pub fn core_module() -> Vec<u8> {
+    b"\0asm\x01\0\0\0".to_vec()
+}
+
+/// An archive: an empty zip file.
+pub fn zip() -> Vec<u8> {
+    [b"PK\x05\x06".as_slice(), &[0; 18]].concat()
+}
+
+/// The head of a program compiled for this machine, as compiled components are kept in too.
+pub fn native_code() -> Vec<u8> {
+    [b"\x7fELF\x02\x01\x01".as_slice(), &[0; 57]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_is_a_component() {
+        let modules =
+            [TRAP, SPIN, HOG, FLOOD, HUGE_OUTPUT, BAD_OUTPUT, ECHO, METADATA_LOOP, WRONG_WORLD, UNKNOWN_IMPORT];
+        for path in modules {
+            assert!(bytes(path).starts_with(b"\0asm\x0d\0\x01\0"), "{path} is no component");
+        }
+        assert_ne!(truncated(), bytes(ECHO));
+    }
+}
