@@ -6,6 +6,8 @@
 //! Rows that come by the thousand a second, attempts and the firings they end, are not written one by one: they go
 //! through [`crate::attempt::log`], which hands them over in groups ([`Store::commit`]), all of a group or none.
 
+#[cfg(test)]
+mod behaviour;
 pub mod secrets;
 pub mod sqlite;
 
@@ -84,15 +86,17 @@ pub struct Entry {
 pub enum FiringChange {
     /// It was never stored, and has ended.
     None,
-    /// Keep it: waiting for `due_ms`. Takes the place of the stored one when there is one; a firing that another
-    /// process holds under a newer lease is left alone.
+    /// Keep it: waiting for `due_ms`. With a lease, it takes the place of the stored one that the lease holds, and
+    /// changes nothing when there is none such. Without a lease it is new, unless it is stored already (the message
+    /// came twice): then the stored one is left alone.
     Wait {
         /// The firing, with its tries counted.
         firing: Box<Firing>,
         /// When the next try is due.
         due_ms: UnixMs,
     },
-    /// Keep it under a lease, because this process is still at it.
+    /// Keep it under a lease, because this process is still at it; also to make the lease longer. A firing that is
+    /// stored under another lease, or without one, is left alone.
     Park {
         /// The firing; its `lease` is set.
         firing: Box<Firing>,
@@ -106,12 +110,15 @@ pub enum FiringChange {
         /// The proof.
         lease: LeaseToken,
     },
-    /// It ended without being delivered: kept in the hook's list of undelivered, with the reason.
+    /// It ended without being delivered: kept in the hook's list of undelivered, with the reason. Leases count as for
+    /// `Wait`.
     Undelivered {
         /// The firing.
         firing: Box<Firing>,
         /// For people.
         reason: String,
+        /// When it ended.
+        at_ms: UnixMs,
     },
 }
 
@@ -196,28 +203,46 @@ pub trait Store: Send + Sync + 'static {
     /// All accounts that are not deleted.
     async fn accounts(&self) -> StoreResult<Vec<Account>>;
     /// Writes an account. `true` when that changed something.
-    async fn put_account(&self, account: &Account, now_ms: UnixMs) -> StoreResult<bool>;
+    async fn put_account(&self, account: &Account, now_ms: UnixMs) -> StoreResult<bool> {
+        Ok(self.put_accounts(std::slice::from_ref(account), now_ms).await?.first().copied().unwrap_or(false))
+    }
+    /// Writes accounts in one transaction. Tells of each whether that changed something.
+    async fn put_accounts(&self, accounts: &[Account], now_ms: UnixMs) -> StoreResult<Vec<bool>>;
     /// Accounts changed since the cursor (0 for all), at most `limit`; deleted ones are given by their id alone.
     async fn accounts_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<Result<Account, AccountId>>>;
-    /// Marks an account deleted, and with it its hooks. `false` when it was not there.
+    /// Marks an account deleted, and with it its hooks; its keys, numbers and settings go. Descendants stay as they
+    /// are. `false` when it was not there.
     async fn delete_account(&self, id: &AccountId, now_ms: UnixMs) -> StoreResult<bool>;
     /// All phone numbers with their accounts.
     async fn numbers(&self) -> StoreResult<Vec<(String, AccountId)>>;
     /// Assigns a number. `true` when that changed something.
-    async fn put_number(&self, number: &str, account: &AccountId) -> StoreResult<bool>;
-    /// Writes a key (its hash). `true` when that changed something.
+    async fn put_number(&self, number: &str, account: &AccountId) -> StoreResult<bool> {
+        let number = (number.to_owned(), account.clone());
+        Ok(self.put_numbers(&[number]).await?.first().copied().unwrap_or(false))
+    }
+    /// Assigns numbers in one transaction. Tells of each whether that changed something.
+    async fn put_numbers(&self, numbers: &[(String, AccountId)]) -> StoreResult<Vec<bool>>;
+    /// Writes a key (its hash). `true` when that changed something; when it was made is kept as it was.
     async fn put_key(&self, key: &KeyRecord) -> StoreResult<bool>;
     /// The key of this hash, when it is not revoked.
     async fn key(&self, hash: &str) -> StoreResult<Option<KeyRecord>>;
+    /// The keys of an account, oldest first.
+    async fn keys(&self, account: &AccountId) -> StoreResult<Vec<KeyRecord>>;
+    /// Revokes a key. `false` when it was not there.
+    async fn delete_key(&self, hash: &str) -> StoreResult<bool>;
 
     // Hooks.
 
     /// The hook, also when it is disabled; `None` when it was deleted or never was.
     async fn hook(&self, id: &HookId) -> StoreResult<Option<HookRecord>>;
-    /// Writes a hook and clears its failures. `true` when that changed something (then `HookRecord::revision` in the
-    /// store has gone up by one).
-    async fn put_hook(&self, record: &HookRecord, now_ms: UnixMs) -> StoreResult<bool>;
-    /// Marks a hook deleted. `false` when it was not there.
+    /// Writes a hook. `true` when that changed something: then its failures are cleared and `HookRecord::revision` in
+    /// the store has gone up by one (`revision` and `created_ms` of the record are not looked at when it is there).
+    async fn put_hook(&self, record: &HookRecord, now_ms: UnixMs) -> StoreResult<bool> {
+        Ok(self.put_hooks(std::slice::from_ref(record), now_ms).await?.first().copied().unwrap_or(false))
+    }
+    /// Writes hooks in one transaction. Tells of each whether that changed something.
+    async fn put_hooks(&self, records: &[HookRecord], now_ms: UnixMs) -> StoreResult<Vec<bool>>;
+    /// Marks a hook deleted; its firings go, its attempts stay. `false` when it was not there.
     async fn delete_hook(&self, id: &HookId, now_ms: UnixMs) -> StoreResult<bool>;
     /// Hooks changed since the cursor (0 for all), oldest change first, at most `limit`.
     async fn hooks_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>>;
@@ -241,9 +266,14 @@ pub trait Store: Send + Sync + 'static {
     async fn next_due_ms(&self) -> StoreResult<Option<UnixMs>>;
     /// How many firings wait and how many were given up, of one hook or of all.
     async fn firing_counts(&self, hook: Option<&HookId>) -> StoreResult<FiringCounts>;
-    /// The newest attempts of a hook as documents (KAZOO's field names), newest first.
+    /// The firings of a hook that ended undelivered, with the reasons, newest first.
+    async fn undelivered(&self, hook: &HookId, limit: u32) -> StoreResult<Vec<(Firing, String)>>;
+    /// Makes undelivered firings of a hook wait again, due now, their tries counted anew: the one of this id, or all.
+    /// Gives how many.
+    async fn resend(&self, hook: &HookId, id: Option<&WebhookId>, now_ms: UnixMs) -> StoreResult<u64>;
+    /// The newest attempts of a hook as documents (KAZOO's field names), newest first; of the account without a hook.
     async fn attempts(&self, account: &AccountId, hook: Option<&HookId>, limit: u32) -> StoreResult<Vec<Object>>;
-    /// Removes attempts that are older. Gives how many went.
+    /// Removes attempts that are older, and undelivered firings that ended before. Gives how many attempts went.
     async fn prune_attempts(&self, before_ms: UnixMs) -> StoreResult<u64>;
 
     // Failures.
@@ -277,7 +307,9 @@ pub trait Store: Send + Sync + 'static {
     async fn keep_value(&self, key: &str, value: &str) -> StoreResult<String>;
     /// Settings of KAZOO's `webhooks` section that were set for an account, or for the system (`None`).
     async fn webhook_settings(&self, account: Option<&AccountId>) -> StoreResult<Object>;
-    /// Sets them.
+    /// All that were set, `None` first when the system has some.
+    async fn all_webhook_settings(&self) -> StoreResult<Vec<(Option<AccountId>, Object)>>;
+    /// Sets them in place of those that were set before; an empty object removes them.
     async fn put_webhook_settings(&self, account: Option<&AccountId>, settings: &Object) -> StoreResult<()>;
 
     /// Whether the store answers.

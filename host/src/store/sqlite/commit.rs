@@ -1,0 +1,224 @@
+//! The hot path: one group of attempts and firing changes as one transaction of a few large statements.
+//!
+//! Each statement costs a trip to SQLite's thread and back, so rows of a kind go together: 256, 64, 16, 4 or 1 of
+//! them in a statement, five texts a kind, which stay prepared.
+//!
+//! The kinds run in this order: new firings, then changes of stored ones, then those that ended well. For one firing
+//! that is also the order in which one process asks for them, so a group may hold several changes of it.
+
+use std::sync::{Arc, LazyLock};
+
+use sqlx::{AssertSqlSafe, Sqlite, Transaction, query::Query, sqlite::SqliteArguments};
+
+use super::{SqliteStore, failed, json, signed};
+use crate::{
+    attempt::{Attempt, record},
+    message::{Firing, LeaseToken, Target, UnixMs, WebhookId},
+    store::{Entry, FiringChange, StoreResult},
+};
+
+const COMMIT: &str = "record attempts";
+/// Rows in one statement, largest first.
+const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
+
+/// The texts of one kind of statement, for each of [`SIZES`].
+struct Statements([Arc<str>; SIZES.len()]);
+
+impl Statements {
+    fn new(head: &str, row: &str, tail: &str) -> Self {
+        Self(SIZES.map(|size| format!("{head}{}{tail}", vec![row; size].join(",")).into()))
+    }
+
+    /// Runs the statement over all rows, in their order.
+    async fn run<T>(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        rows: &[T],
+        bind: impl for<'q> Fn(Bound<'q>, &T) -> Bound<'q>,
+    ) -> StoreResult<()> {
+        let mut rest = rows;
+        for (size, text) in SIZES.iter().zip(&self.0) {
+            while rest.len() >= *size {
+                let (now, later) = rest.split_at(*size);
+                let query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
+                now.iter()
+                    .fold(query, |query, row| bind(query, row))
+                    .execute(&mut **transaction)
+                    .await
+                    .map_err(failed(COMMIT))?;
+                rest = later;
+            }
+        }
+        Ok(())
+    }
+}
+
+type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+
+static INSERT_ATTEMPTS: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(
+        "INSERT INTO attempts (id, account, hook, at_ms, document) VALUES ",
+        "(?,?,?,?,?)",
+        " ON CONFLICT (id) DO NOTHING",
+    )
+});
+
+static COUNT_FAILURES: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(
+        "INSERT INTO failures (hook, at_ms, account, count) VALUES ",
+        "(?,?,?,1)",
+        " ON CONFLICT (hook, at_ms) DO UPDATE SET count = count + 1",
+    )
+});
+
+// A conflict is a message that came twice, or a lease being made longer. `lease = NULL` is never true.
+static KEEP: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(
+        "INSERT INTO firings
+           (id, account, hook, state, due_ms, free_ms, lease, tries, created_ms, reason, inline, event) VALUES ",
+        "(?,?,?,?,?,?,?,?,?,?,?,?)",
+        " ON CONFLICT (id) DO UPDATE SET free_ms = excluded.free_ms, tries = excluded.tries
+          WHERE state = 0 AND lease = excluded.lease",
+    )
+});
+
+static CHANGE: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(
+        "UPDATE firings SET state = v.column3, due_ms = v.column4, free_ms = v.column4, tries = v.column5,
+           reason = v.column6
+         FROM (VALUES ",
+        "(?,?,?,?,?,?)",
+        ") AS v WHERE firings.id = v.column1 AND firings.lease = v.column2 AND firings.state = 0",
+    )
+});
+
+static REMOVE: LazyLock<Statements> = LazyLock::new(|| {
+    Statements::new(
+        "DELETE FROM firings WHERE seq IN (SELECT f.seq FROM (VALUES ",
+        "(?,?)",
+        ") AS v CROSS JOIN firings AS f ON f.id = v.column1 WHERE f.lease = v.column2)",
+    )
+});
+
+const WAITING: i64 = 0;
+const UNDELIVERED: i64 = 1;
+
+/// A firing as it shall stand in the store.
+struct Kept<'a> {
+    firing: &'a Firing,
+    state: i64,
+    due_ms: UnixMs,
+    reason: Option<&'a str>,
+}
+
+/// A group, sorted by kind of statement.
+#[derive(Default)]
+struct Plan<'a> {
+    attempts: Vec<&'a Attempt>,
+    failures: Vec<&'a Attempt>,
+    new: Vec<Kept<'a>>,
+    changed: Vec<(&'a LeaseToken, Kept<'a>)>,
+    delivered: Vec<(&'a WebhookId, &'a LeaseToken)>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(group: &'a [Entry]) -> Self {
+        let mut plan = Plan::default();
+        plan.attempts.reserve(group.len());
+        for entry in group {
+            if let Some(attempt) = &entry.attempt {
+                plan.attempts.push(attempt);
+                if entry.counts_as_failure {
+                    plan.failures.push(attempt);
+                }
+            }
+            match &entry.change {
+                FiringChange::None => {}
+                FiringChange::Wait { firing, due_ms } => {
+                    plan.keep(Kept { firing, state: WAITING, due_ms: *due_ms, reason: None });
+                }
+                FiringChange::Park { firing, until_ms } => {
+                    plan.new.push(Kept { firing, state: WAITING, due_ms: *until_ms, reason: None });
+                }
+                FiringChange::Delivered { id, lease } => plan.delivered.push((id, lease)),
+                FiringChange::Undelivered { firing, reason, at_ms } => {
+                    plan.keep(Kept { firing, state: UNDELIVERED, due_ms: *at_ms, reason: Some(reason) });
+                }
+            }
+        }
+        plan
+    }
+
+    /// One that was stored is changed by its lease; one that never was is put in.
+    fn keep(&mut self, kept: Kept<'a>) {
+        match &kept.firing.lease {
+            Some(lease) => self.changed.push((lease, kept)),
+            None => self.new.push(kept),
+        }
+    }
+}
+
+impl SqliteStore {
+    pub(super) async fn commit_group(&self, group: &[Entry]) -> StoreResult<()> {
+        let plan = Plan::new(group);
+        let documents: Vec<(&Attempt, String)> =
+            plan.attempts.iter().map(|attempt| (*attempt, record::document(attempt))).collect();
+        let mut transaction = self.begin(COMMIT).await?;
+        INSERT_ATTEMPTS
+            .run(&mut transaction, &documents, |query, (attempt, document)| {
+                query
+                    .bind(attempt.id.clone())
+                    .bind(attempt.account.as_str().to_owned())
+                    .bind(attempt.hook.as_str().to_owned())
+                    .bind(signed(attempt.at_ms))
+                    .bind(document.clone())
+            })
+            .await?;
+        COUNT_FAILURES
+            .run(&mut transaction, &plan.failures, |query, attempt| {
+                query
+                    .bind(attempt.hook.as_str().to_owned())
+                    .bind(signed(attempt.at_ms))
+                    .bind(attempt.account.as_str().to_owned())
+            })
+            .await?;
+        KEEP.run(&mut transaction, &plan.new, |query, kept| {
+            let firing = kept.firing;
+            let inline = match &firing.target {
+                Target::Stored(..) => None,
+                Target::Inline(hook) => Some(json(&**hook)),
+            };
+            query
+                .bind(firing.id.as_str().to_owned())
+                .bind(firing.target.account().as_str().to_owned())
+                .bind(firing.target.hook_id().as_str().to_owned())
+                .bind(kept.state)
+                .bind(signed(kept.due_ms))
+                .bind(signed(kept.due_ms))
+                .bind(firing.lease.as_ref().map(|lease| lease.0.clone()))
+                .bind(firing.tries)
+                .bind(signed(firing.created_ms))
+                .bind(kept.reason.map(str::to_owned))
+                .bind(inline)
+                .bind(json(&*firing.event))
+        })
+        .await?;
+        CHANGE
+            .run(&mut transaction, &plan.changed, |query, (lease, kept)| {
+                query
+                    .bind(kept.firing.id.as_str().to_owned())
+                    .bind(lease.0.clone())
+                    .bind(kept.state)
+                    .bind(signed(kept.due_ms))
+                    .bind(kept.firing.tries)
+                    .bind(kept.reason.map(str::to_owned))
+            })
+            .await?;
+        REMOVE
+            .run(&mut transaction, &plan.delivered, |query, (id, lease)| {
+                query.bind(id.as_str().to_owned()).bind(lease.0.clone())
+            })
+            .await?;
+        transaction.commit().await.map_err(failed(COMMIT))
+    }
+}

@@ -1,0 +1,186 @@
+//! Hooks, and how one is switched off.
+
+use serde_json::Value;
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+
+use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
+use crate::{
+    hook::HookRecord,
+    message::{HookId, Object, UnixMs},
+    store::{Changes, HookChange, Notice, StoreResult},
+};
+
+const READ: &str = "read hooks";
+const WRITE: &str = "write a hook";
+const DELETE: &str = "delete a hook";
+
+fn record(row: &SqliteRow) -> StoreResult<HookRecord> {
+    let doing = failed(READ);
+    let id: String = row.try_get("id").map_err(&doing)?;
+    Ok(HookRecord {
+        account: row.try_get::<String, _>("account").map_err(&doing)?.into(),
+        document: parsed("hook", &id, row.try_get("document").map_err(&doing)?)?,
+        disabled_message: row.try_get("disabled_message").map_err(&doing)?,
+        secrets: parsed("hook", &id, row.try_get("secrets").map_err(&doing)?)?,
+        revision: row.try_get("revision").map_err(&doing)?,
+        created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
+        id: id.into(),
+    })
+}
+
+impl SqliteStore {
+    pub(super) async fn find_hook(&self, id: &HookId) -> StoreResult<Option<HookRecord>> {
+        let row = sqlx::query(
+            "SELECT id, account, document, disabled_message, secrets, revision, created_ms FROM hooks
+             WHERE id = ? AND deleted = 0",
+        )
+        .bind(id.as_str())
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(failed(READ))?;
+        row.as_ref().map(record).transpose()
+    }
+
+    pub(super) async fn write_hooks(&self, records: &[HookRecord]) -> StoreResult<Vec<bool>> {
+        let doing = failed(WRITE);
+        let mut transaction = self.begin(WRITE).await?;
+        let mut changed = Vec::with_capacity(records.len());
+        for record in records {
+            let done = sqlx::query(
+                "INSERT INTO hooks (id, account, document, disabled_message, secrets, revision, created_ms, change)
+                 VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(change), 0) + 1 FROM hooks))
+                 ON CONFLICT (id) DO UPDATE SET account = excluded.account, document = excluded.document,
+                   disabled_message = excluded.disabled_message, secrets = excluded.secrets,
+                   revision = revision + 1, deleted = 0, change = excluded.change
+                 WHERE deleted OR account <> excluded.account OR document <> excluded.document
+                   OR disabled_message IS NOT excluded.disabled_message OR secrets <> excluded.secrets",
+            )
+            .bind(record.id.as_str())
+            .bind(record.account.as_str())
+            .bind(json(&record.document))
+            .bind(record.disabled_message.as_deref())
+            .bind(json(&record.secrets))
+            .bind(record.revision.max(1))
+            .bind(signed(record.created_ms))
+            .execute(&mut *transaction)
+            .await
+            .map_err(&doing)?;
+            if done.rows_affected() > 0 {
+                clear_failures(&mut transaction, record.id.as_str()).await?;
+            }
+            changed.push(done.rows_affected() > 0);
+        }
+        transaction.commit().await.map_err(&doing)?;
+        Ok(changed)
+    }
+
+    pub(super) async fn remove_hook(&self, id: &HookId) -> StoreResult<bool> {
+        let mut transaction = self.begin(DELETE).await?;
+        let there = Self::mark_hook_deleted(&mut transaction, id.as_str()).await?;
+        transaction.commit().await.map_err(failed(DELETE))?;
+        Ok(there)
+    }
+
+    /// The row stays as a mark for others to read; its secrets, document, firings and failures go.
+    pub(super) async fn mark_hook_deleted(transaction: &mut Transaction<'_, Sqlite>, id: &str) -> StoreResult<bool> {
+        let doing = failed(DELETE);
+        let done = sqlx::query(
+            "UPDATE hooks SET deleted = 1, document = '{}', secrets = '[]', disabled_message = NULL,
+               revision = revision + 1, change = (SELECT max(change) + 1 FROM hooks)
+             WHERE id = ? AND deleted = 0",
+        )
+        .bind(id)
+        .execute(&mut **transaction)
+        .await
+        .map_err(&doing)?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query("DELETE FROM firings WHERE hook = ?")
+            .bind(id)
+            .execute(&mut **transaction)
+            .await
+            .map_err(&doing)?;
+        clear_failures(transaction, id).await?;
+        Ok(true)
+    }
+
+    pub(super) async fn hook_changes(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>> {
+        let doing = failed("read changed hooks");
+        let rows = sqlx::query(
+            "SELECT id, account, document, disabled_message, secrets, revision, created_ms, deleted, change FROM hooks
+             WHERE change > ? ORDER BY change LIMIT ?",
+        )
+        .bind(cursor)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&doing)?;
+        let cursor = match rows.last() {
+            Some(row) => row.try_get("change").map_err(&doing)?,
+            None => cursor,
+        };
+        let changes = each(rows, |row| {
+            let record = record(row)?;
+            Ok(match row.try_get("deleted").map_err(&doing)? {
+                true => HookChange::Deleted(record.account, record.id),
+                false => HookChange::Saved(record),
+            })
+        })?;
+        Ok(Changes { changes, cursor })
+    }
+
+    pub(super) async fn switch_off_hook(
+        &self,
+        id: &HookId,
+        reason: &str,
+        notices: &[Notice],
+        now_ms: UnixMs,
+    ) -> StoreResult<bool> {
+        let doing = failed("disable a hook");
+        let mut transaction = self.begin("disable a hook").await?;
+        let row: Option<(String,)> = sqlx::query_as("SELECT document FROM hooks WHERE id = ? AND deleted = 0")
+            .bind(id.as_str())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(&doing)?;
+        let Some((document,)) = row else { return Ok(false) };
+        let mut document: Object = parsed("hook", id.as_str(), &document)?;
+        if document.insert("enabled".into(), Value::Bool(false)) == Some(Value::Bool(false)) {
+            return Ok(false);
+        }
+        sqlx::query(
+            "UPDATE hooks SET document = ?, disabled_message = ?, revision = revision + 1,
+               change = (SELECT max(change) + 1 FROM hooks) WHERE id = ?",
+        )
+        .bind(json(&document))
+        .bind(reason)
+        .bind(id.as_str())
+        .execute(&mut *transaction)
+        .await
+        .map_err(&doing)?;
+        // The lease stays: a try that is under way may still end well, and then takes the firing off the list.
+        sqlx::query("UPDATE firings SET state = 1, reason = ?, due_ms = ? WHERE hook = ? AND state = 0")
+            .bind(format!("the hook was disabled: {reason}"))
+            .bind(signed(now_ms))
+            .bind(id.as_str())
+            .execute(&mut *transaction)
+            .await
+            .map_err(&doing)?;
+        clear_failures(&mut transaction, id.as_str()).await?;
+        for notice in notices {
+            Self::insert_notice(&mut *transaction, notice).await?;
+        }
+        transaction.commit().await.map_err(&doing)?;
+        Ok(true)
+    }
+}
+
+async fn clear_failures(transaction: &mut Transaction<'_, Sqlite>, hook: &str) -> StoreResult<()> {
+    sqlx::query("DELETE FROM failures WHERE hook = ?")
+        .bind(hook)
+        .execute(&mut **transaction)
+        .await
+        .map(drop)
+        .map_err(failed("forget a hook's failures"))
+}

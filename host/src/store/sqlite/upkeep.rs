@@ -1,0 +1,236 @@
+//! What is small: failures, modules, dead letters, notices, kept values and settings.
+
+use sqlx::{Row, SqliteExecutor};
+
+use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
+use crate::{
+    message::{AccountId, HookId, ModuleId, Object, UnixMs},
+    store::{DeadLetter, ModuleRecord, Notice, StoreResult},
+};
+
+const FORGET: &str = "forget failures";
+
+/// The system's own settings stand under the empty account.
+fn settings_of(account: Option<&AccountId>) -> &str {
+    account.map_or("", AccountId::as_str)
+}
+
+impl SqliteStore {
+    pub(super) async fn count_failures(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32> {
+        let count: i64 = sqlx::query_scalar("SELECT coalesce(sum(count), 0) FROM failures WHERE hook = ? AND at_ms > ?")
+            .bind(hook.as_str())
+            .bind(signed(after_ms))
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("count failures"))?;
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    pub(super) async fn failing_hooks(&self, after_ms: UnixMs) -> StoreResult<Vec<(AccountId, HookId, u32)>> {
+        sqlx::query("DELETE FROM failures WHERE at_ms <= ?")
+            .bind(signed(after_ms))
+            .execute(&self.writer)
+            .await
+            .map_err(failed(FORGET))?;
+        let rows: Vec<(String, String, i64)> =
+            sqlx::query_as("SELECT account, hook, sum(count) FROM failures WHERE at_ms > ? GROUP BY account, hook")
+                .bind(signed(after_ms))
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("count failures"))?;
+        Ok(rows
+            .into_iter()
+            .map(|(account, hook, count)| (account.into(), hook.into(), u32::try_from(count).unwrap_or(u32::MAX)))
+            .collect())
+    }
+
+    pub(super) async fn forget_failures(&self, hook: &HookId) -> StoreResult<()> {
+        sqlx::query("DELETE FROM failures WHERE hook = ?")
+            .bind(hook.as_str())
+            .execute(&self.writer)
+            .await
+            .map(drop)
+            .map_err(failed(FORGET))
+    }
+
+    pub(super) async fn list_modules(&self) -> StoreResult<Vec<ModuleRecord>> {
+        let doing = failed("read modules");
+        let rows = sqlx::query("SELECT id, version, digest, metadata, quarantine FROM modules ORDER BY id")
+            .fetch_all(&self.readers)
+            .await
+            .map_err(&doing)?;
+        each(rows, |row| {
+            let id: String = row.try_get("id").map_err(&doing)?;
+            Ok(ModuleRecord {
+                version: row.try_get("version").map_err(&doing)?,
+                digest: row.try_get("digest").map_err(&doing)?,
+                metadata: parsed("module", &id, row.try_get("metadata").map_err(&doing)?)?,
+                quarantine: row.try_get("quarantine").map_err(&doing)?,
+                id: id.into(),
+            })
+        })
+    }
+
+    pub(super) async fn write_module(&self, record: &ModuleRecord) -> StoreResult<bool> {
+        let done = sqlx::query(
+            "INSERT INTO modules (id, version, digest, metadata, quarantine) VALUES (?, ?, ?, ?, ?)
+             ON CONFLICT (id) DO UPDATE SET version = excluded.version, digest = excluded.digest,
+               metadata = excluded.metadata, quarantine = excluded.quarantine
+             WHERE version <> excluded.version OR digest <> excluded.digest OR metadata <> excluded.metadata
+               OR quarantine IS NOT excluded.quarantine",
+        )
+        .bind(record.id.as_str())
+        .bind(&record.version)
+        .bind(&record.digest)
+        .bind(json(&record.metadata))
+        .bind(record.quarantine.as_deref())
+        .execute(&self.writer)
+        .await
+        .map_err(failed("write a module"))?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    pub(super) async fn write_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64> {
+        let done = sqlx::query(
+            "INSERT INTO dead_letters (at_ms, module, module_version, reason, message) VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(signed(letter.at_ms))
+        .bind(letter.module.as_ref().map(ModuleId::as_str))
+        .bind(&letter.module_version)
+        .bind(&letter.reason)
+        .bind(json(&letter.message))
+        .execute(&self.writer)
+        .await
+        .map_err(failed("keep a dead letter"))?;
+        Ok(done.last_insert_rowid())
+    }
+
+    pub(super) async fn list_dead_letters(&self, limit: u32) -> StoreResult<Vec<DeadLetter>> {
+        let doing = failed("read dead letters");
+        let rows = sqlx::query(
+            "SELECT id, at_ms, module, module_version, reason, message FROM dead_letters ORDER BY id DESC LIMIT ?",
+        )
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&doing)?;
+        each(rows, |row| {
+            let id: i64 = row.try_get("id").map_err(&doing)?;
+            Ok(DeadLetter {
+                id,
+                at_ms: unsigned(row.try_get("at_ms").map_err(&doing)?),
+                module: row.try_get::<Option<String>, _>("module").map_err(&doing)?.map(ModuleId::from),
+                module_version: row.try_get("module_version").map_err(&doing)?,
+                reason: row.try_get("reason").map_err(&doing)?,
+                message: parsed("dead letter", &id.to_string(), row.try_get("message").map_err(&doing)?)?,
+            })
+        })
+    }
+
+    pub(super) async fn insert_notice(executor: impl SqliteExecutor<'_>, notice: &Notice) -> StoreResult<()> {
+        sqlx::query("INSERT INTO notices (exchange, routing_key, body) VALUES (?, ?, ?)")
+            .bind(&notice.exchange)
+            .bind(&notice.routing_key)
+            .bind(json(&notice.body))
+            .execute(executor)
+            .await
+            .map(drop)
+            .map_err(failed("keep a notice"))
+    }
+
+    pub(super) async fn write_notice(&self, notice: &Notice) -> StoreResult<()> {
+        Self::insert_notice(&self.writer, notice).await
+    }
+
+    pub(super) async fn list_notices(&self, limit: u32) -> StoreResult<Vec<Notice>> {
+        let doing = failed("read notices");
+        let rows = sqlx::query("SELECT id, exchange, routing_key, body FROM notices ORDER BY id LIMIT ?")
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(&doing)?;
+        each(rows, |row| {
+            let id: i64 = row.try_get("id").map_err(&doing)?;
+            Ok(Notice {
+                id,
+                exchange: row.try_get("exchange").map_err(&doing)?,
+                routing_key: row.try_get("routing_key").map_err(&doing)?,
+                body: parsed("notice", &id.to_string(), row.try_get("body").map_err(&doing)?)?,
+            })
+        })
+    }
+
+    pub(super) async fn remove_notice(&self, id: i64) -> StoreResult<()> {
+        sqlx::query("DELETE FROM notices WHERE id = ?")
+            .bind(id)
+            .execute(&self.writer)
+            .await
+            .map(drop)
+            .map_err(failed("remove a notice"))
+    }
+
+    pub(super) async fn find_kept_value(&self, key: &str) -> StoreResult<Option<String>> {
+        sqlx::query_scalar("SELECT value FROM kept_values WHERE key = ?")
+            .bind(key)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("read a kept value"))
+    }
+
+    pub(super) async fn write_kept_value(&self, key: &str, value: &str) -> StoreResult<String> {
+        // The update that changes nothing makes RETURNING give the value that was there first.
+        sqlx::query_scalar(
+            "INSERT INTO kept_values (key, value) VALUES (?, ?)
+             ON CONFLICT (key) DO UPDATE SET value = value RETURNING value",
+        )
+        .bind(key)
+        .bind(value)
+        .fetch_one(&self.writer)
+        .await
+        .map_err(failed("keep a value"))
+    }
+
+    pub(super) async fn find_webhook_settings(&self, account: Option<&AccountId>) -> StoreResult<Object> {
+        let account = settings_of(account);
+        let text: Option<String> = sqlx::query_scalar("SELECT settings FROM webhook_settings WHERE account = ?")
+            .bind(account)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("read settings"))?;
+        text.map_or_else(|| Ok(Object::new()), |text| parsed("webhook settings of account", account, &text))
+    }
+
+    pub(super) async fn list_webhook_settings(&self) -> StoreResult<Vec<(Option<AccountId>, Object)>> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("SELECT account, settings FROM webhook_settings ORDER BY account")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed("read settings"))?;
+        rows.into_iter()
+            .map(|(account, text)| {
+                let settings = parsed("webhook settings of account", &account, &text)?;
+                Ok(((!account.is_empty()).then(|| AccountId::from(account)), settings))
+            })
+            .collect()
+    }
+
+    pub(super) async fn write_webhook_settings(
+        &self,
+        account: Option<&AccountId>,
+        settings: &Object,
+    ) -> StoreResult<()> {
+        let doing = failed("write settings");
+        let account = settings_of(account);
+        let query = if settings.is_empty() {
+            sqlx::query("DELETE FROM webhook_settings WHERE account = ?").bind(account)
+        } else {
+            sqlx::query(
+                "INSERT INTO webhook_settings (account, settings) VALUES (?, ?)
+                 ON CONFLICT (account) DO UPDATE SET settings = excluded.settings",
+            )
+            .bind(account)
+            .bind(json(settings))
+        };
+        query.execute(&self.writer).await.map(drop).map_err(doing)
+    }
+}
