@@ -15,9 +15,8 @@ use self::{
     documents::{CUSTOMER, FAILING_HOOK, hooks_and_accounts, messages},
     receivers::Receivers,
 };
-use super::{chain, could_not_begin, import};
+use super::{chain, could_not_begin, import, rest};
 use crate::{
-    firing::client,
     host::{self, HostOptions, RunningHost},
     hook::Hook,
     message::{AccountId, HookId},
@@ -111,19 +110,15 @@ async fn load_hooks(settings: &Settings, host: &RunningHost, receivers: &Receive
 /// Posts them over HTTP, as the customer would; gives how many events they became.
 async fn post_messages(host: &RunningHost, key: &str) -> Result<u64, String> {
     let url = format!("http://{}/v2/accounts/{CUSTOMER}/messages", host.api_address);
-    let client = client::plain().map_err(|error| chain(&error))?;
+    let client = rest::client().map_err(|error| chain(&error))?;
     let mut events = 0;
     for message in messages() {
         let kind = message["routing_key"].as_str().unwrap_or_default().to_owned();
         let request = client.put(&url).header("x-auth-token", key).header("content-type", "application/json");
         let answer = request.body(json!({"data": message}).to_string()).send().await.map_err(|error| chain(&error))?;
         let status = answer.status();
-        let envelope: Value = answer
-            .text()
-            .await
-            .ok()
-            .and_then(|text| serde_json::from_str(&text).ok())
-            .ok_or_else(|| format!("{kind}: the host answered {status} without JSON"))?;
+        let text = answer.text().await.map_err(|error| chain(&error))?;
+        let envelope: Value = serde_json::from_str(&text).map_err(|error| format!("{kind}: {status}, not JSON: {error}"))?;
         if status != 202 {
             return Err(format!("{kind}: the host answered {status}: {envelope}"));
         }

@@ -5,14 +5,14 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use flate2::{Compression, write::GzEncoder};
 use lapin::{
-    BasicProperties, Connection, ConnectionProperties, ExchangeKind,
+    BasicProperties, Confirmation, Connection, ConnectionProperties, ExchangeKind,
     options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
     types::{AMQPValue, FieldTable, LongString},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{chain, could_not_begin};
+use super::{chain, could_not_begin, rest};
 
 /// Messages of one request to a host.
 const MESSAGES_A_REQUEST: usize = 100;
@@ -87,7 +87,7 @@ impl Publish {
         let (url, account) = (self.url.trim_end_matches('/'), self.account.as_deref().unwrap_or_default());
         let url = format!("{url}/v2/accounts/{account}/messages");
         let token = self.token.as_deref().ok_or("a key is needed: --token, or HOOKBOX_CLI_TOKEN in the environment")?;
-        let client = crate::firing::client::plain().map_err(|error| chain(&error))?;
+        let client = rest::client().map_err(|error| chain(&error))?;
         let mut taken = 0;
         for chunk in messages.chunks(MESSAGES_A_REQUEST) {
             let body = json!({"data": chunk}).to_string();
@@ -127,7 +127,7 @@ async fn to_broker(url: &str, messages: &[Message]) -> Result<usize, String> {
         let key = message.routing_key.as_str().into();
         let sent = channel.basic_publish(exchange.into(), key, options, &body, properties).await.map_err(failed)?;
         match sent.await.map_err(failed)? {
-            confirmation if confirmation.is_ack() && confirmation.take_message().is_none() => taken += 1,
+            Confirmation::Ack(None) => taken += 1,
             _ => println!("{exchange} {}: no queue is bound for it", message.routing_key),
         }
     }
