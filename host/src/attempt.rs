@@ -7,6 +7,7 @@
 pub mod disabler;
 pub mod failure_window;
 pub mod log;
+pub mod notices;
 pub mod record;
 
 use crate::message::{AccountId, HookId, ModuleId, UnixMs, WebhookId};

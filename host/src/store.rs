@@ -7,7 +7,7 @@
 //! through [`crate::attempt::log`], which hands them over in groups ([`Store::commit`]), all of a group or none.
 
 #[cfg(test)]
-mod behaviour;
+pub(crate) mod behaviour;
 pub mod secrets;
 pub mod sqlite;
 

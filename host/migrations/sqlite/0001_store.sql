@@ -57,7 +57,7 @@ CREATE INDEX firings_by_free ON firings (free_ms) WHERE state = 0;
 CREATE INDEX firings_by_hook ON firings (hook, state);
 CREATE INDEX undelivered_by_age ON firings (due_ms) WHERE state = 1;
 
--- `seq` counts up as attempts are recorded, so an index on the hook alone gives a hook's newest attempts first.
+-- `seq` counts up as attempts are recorded; ids begin with the time, so their index grows at its end.
 CREATE TABLE attempts (
   seq      INTEGER PRIMARY KEY,
   id       TEXT NOT NULL,
@@ -67,8 +67,19 @@ CREATE TABLE attempts (
   document TEXT NOT NULL                 -- JSON, as it is shown
 ) STRICT;
 CREATE UNIQUE INDEX attempts_by_id ON attempts (id);
-CREATE INDEX attempts_by_hook ON attempts (hook);
-CREATE INDEX attempts_by_account ON attempts (account);
+
+-- Which attempts a hook (`h` and its id) or an account (`a` and its id) has. Not an index of the table, because each
+-- attempt would then rewrite a page for its hook and one for its account: it is filled for thousands of attempts at
+-- once, up to `attempts_indexed.seq`, and those after that are looked through.
+CREATE TABLE attempt_index (
+  owner TEXT NOT NULL,
+  seq   INTEGER NOT NULL,
+  PRIMARY KEY (owner, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE attempts_indexed (
+  seq INTEGER NOT NULL
+) STRICT;
+INSERT INTO attempts_indexed (seq) VALUES (0);
 
 CREATE TABLE failures (
   hook    TEXT NOT NULL,
@@ -77,7 +88,6 @@ CREATE TABLE failures (
   count   INTEGER NOT NULL,              -- failures of the hook in this millisecond
   PRIMARY KEY (hook, at_ms)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX failures_by_age ON failures (at_ms);
 
 CREATE TABLE modules (
   id         TEXT NOT NULL PRIMARY KEY,

@@ -11,6 +11,8 @@ mod hooks;
 mod opening;
 mod upkeep;
 
+use std::sync::{Arc, atomic::AtomicUsize};
+
 use async_trait::async_trait;
 use sqlx::{Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
 
@@ -28,6 +30,8 @@ use crate::{
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Attempts recorded by this process since the last time that they were indexed.
+    unindexed: Arc<AtomicUsize>,
 }
 
 impl SqliteStore {

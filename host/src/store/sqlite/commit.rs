@@ -6,7 +6,7 @@
 //! The kinds run in this order: new firings, then changes of stored ones, then those that ended well. For one firing
 //! that is also the order in which one process asks for them, so a group may hold several changes of it.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, atomic::Ordering};
 
 use sqlx::{AssertSqlSafe, Sqlite, Transaction, query::Query, sqlite::SqliteArguments};
 
@@ -18,6 +18,8 @@ use crate::{
 };
 
 const COMMIT: &str = "record attempts";
+/// Attempts that are indexed at once. More cost less each, and make a longer tail to look through.
+const INDEXED_AT_ONCE: usize = 4096;
 /// Rows in one statement, largest first.
 const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 
@@ -33,24 +35,24 @@ impl Statements {
     async fn run<T>(
         &self,
         transaction: &mut Transaction<'_, Sqlite>,
-        rows: &[T],
-        bind: impl for<'q> Fn(Bound<'q>, &T) -> Bound<'q>,
+        rows: Vec<T>,
+        bind: impl for<'q> Fn(Bound<'q>, T) -> Bound<'q>,
     ) -> StoreResult<()> {
-        let mut rest = rows;
-        for (size, text) in SIZES.iter().zip(&self.0) {
-            while rest.len() >= *size {
-                let (now, later) = rest.split_at(*size);
-                let query = sqlx::query(AssertSqlSafe(Arc::clone(text)));
-                now.iter()
-                    .fold(query, |query, row| bind(query, row))
-                    .execute(&mut **transaction)
-                    .await
-                    .map_err(failed(COMMIT))?;
-                rest = later;
+        let mut rows = rows.into_iter();
+        for (size, sql) in SIZES.iter().zip(&self.0) {
+            while rows.len() >= *size {
+                let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
+                let query = rows.by_ref().take(*size).fold(query, &bind);
+                query.execute(&mut **transaction).await.map_err(failed(COMMIT))?;
             }
         }
         Ok(())
     }
+}
+
+/// A parameter, in the form that the driver takes over without copying it again.
+fn text(value: &str) -> Arc<str> {
+    value.into()
 }
 
 type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
@@ -161,64 +163,83 @@ impl<'a> Plan<'a> {
 impl SqliteStore {
     pub(super) async fn commit_group(&self, group: &[Entry]) -> StoreResult<()> {
         let plan = Plan::new(group);
-        let documents: Vec<(&Attempt, String)> =
-            plan.attempts.iter().map(|attempt| (*attempt, record::document(attempt))).collect();
+        let recorded = plan.attempts.len();
+        let documents = plan.attempts.into_iter().map(|attempt| (attempt, record::document(attempt))).collect();
         let mut transaction = self.begin(COMMIT).await?;
         INSERT_ATTEMPTS
-            .run(&mut transaction, &documents, |query, (attempt, document)| {
+            .run(&mut transaction, documents, |query, (attempt, document): (&Attempt, String)| {
                 query
-                    .bind(attempt.id.clone())
-                    .bind(attempt.account.as_str().to_owned())
-                    .bind(attempt.hook.as_str().to_owned())
+                    .bind(text(&attempt.id))
+                    .bind(text(attempt.account.as_str()))
+                    .bind(text(attempt.hook.as_str()))
                     .bind(signed(attempt.at_ms))
-                    .bind(document.clone())
+                    .bind(document)
             })
             .await?;
         COUNT_FAILURES
-            .run(&mut transaction, &plan.failures, |query, attempt| {
+            .run(&mut transaction, plan.failures, |query, attempt| {
                 query
-                    .bind(attempt.hook.as_str().to_owned())
+                    .bind(text(attempt.hook.as_str()))
                     .bind(signed(attempt.at_ms))
-                    .bind(attempt.account.as_str().to_owned())
+                    .bind(text(attempt.account.as_str()))
             })
             .await?;
-        KEEP.run(&mut transaction, &plan.new, |query, kept| {
+        KEEP.run(&mut transaction, plan.new, |query, kept| {
             let firing = kept.firing;
             let inline = match &firing.target {
                 Target::Stored(..) => None,
                 Target::Inline(hook) => Some(json(&**hook)),
             };
             query
-                .bind(firing.id.as_str().to_owned())
-                .bind(firing.target.account().as_str().to_owned())
-                .bind(firing.target.hook_id().as_str().to_owned())
+                .bind(text(firing.id.as_str()))
+                .bind(text(firing.target.account().as_str()))
+                .bind(text(firing.target.hook_id().as_str()))
                 .bind(kept.state)
                 .bind(signed(kept.due_ms))
                 .bind(signed(kept.due_ms))
-                .bind(firing.lease.as_ref().map(|lease| lease.0.clone()))
+                .bind(firing.lease.as_ref().map(|lease| text(&lease.0)))
                 .bind(firing.tries)
                 .bind(signed(firing.created_ms))
-                .bind(kept.reason.map(str::to_owned))
+                .bind(kept.reason.map(text))
                 .bind(inline)
                 .bind(json(&*firing.event))
         })
         .await?;
         CHANGE
-            .run(&mut transaction, &plan.changed, |query, (lease, kept)| {
+            .run(&mut transaction, plan.changed, |query, (lease, kept)| {
                 query
-                    .bind(kept.firing.id.as_str().to_owned())
-                    .bind(lease.0.clone())
+                    .bind(text(kept.firing.id.as_str()))
+                    .bind(text(&lease.0))
                     .bind(kept.state)
                     .bind(signed(kept.due_ms))
                     .bind(kept.firing.tries)
-                    .bind(kept.reason.map(str::to_owned))
+                    .bind(kept.reason.map(text))
             })
             .await?;
         REMOVE
-            .run(&mut transaction, &plan.delivered, |query, (id, lease)| {
-                query.bind(id.as_str().to_owned()).bind(lease.0.clone())
+            .run(&mut transaction, plan.delivered, |query, (id, lease)| {
+                query.bind(text(id.as_str())).bind(text(&lease.0))
             })
             .await?;
+        let unindexed = self.unindexed.fetch_add(recorded, Ordering::Relaxed) + recorded;
+        if unindexed >= INDEXED_AT_ONCE {
+            index_attempts(&mut transaction).await?;
+            self.unindexed.store(0, Ordering::Relaxed);
+        }
         transaction.commit().await.map_err(failed(COMMIT))
     }
+}
+
+/// Indexes what was recorded since the last time, sorted, so that a page of the index is written once for many.
+async fn index_attempts(transaction: &mut Transaction<'_, Sqlite>) -> StoreResult<()> {
+    for statement in [
+        "INSERT INTO attempt_index (owner, seq)
+         SELECT 'h' || hook, seq FROM attempts WHERE seq > (SELECT seq FROM attempts_indexed)
+         UNION ALL SELECT 'a' || account, seq FROM attempts WHERE seq > (SELECT seq FROM attempts_indexed)
+         ORDER BY 1, 2",
+        "UPDATE attempts_indexed SET seq = coalesce((SELECT max(seq) FROM attempts), 0)",
+    ] {
+        sqlx::query(statement).execute(&mut **transaction).await.map_err(failed("index attempts"))?;
+    }
+    Ok(())
 }

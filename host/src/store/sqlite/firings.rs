@@ -134,20 +134,29 @@ impl SqliteStore {
         hook: Option<&HookId>,
         limit: u32,
     ) -> StoreResult<Vec<Object>> {
-        let query = match hook {
-            // The + keeps SQLite from reading all attempts of the account by the other index.
-            Some(hook) => sqlx::query_as(
-                "SELECT id, document FROM attempts WHERE hook = ? AND +account = ? ORDER BY seq DESC LIMIT ?",
-            )
-            .bind(hook.as_str()),
-            None => sqlx::query_as("SELECT id, document FROM attempts WHERE account = ? ORDER BY seq DESC LIMIT ?"),
+        let owner = match hook {
+            Some(hook) => format!("h{hook}"),
+            None => format!("a{account}"),
         };
-        let rows: Vec<(String, String)> = query
-            .bind(account.as_str())
-            .bind(limit)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(failed("read attempts"))?;
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT id, document FROM (
+               SELECT * FROM (
+                 SELECT seq, id, document FROM attempts
+                 WHERE seq > (SELECT seq FROM attempts_indexed) AND account = ?1 AND (?2 IS NULL OR hook = ?2)
+                 ORDER BY seq DESC LIMIT ?4)
+               UNION ALL
+               SELECT * FROM (
+                 SELECT a.seq, a.id, a.document FROM attempt_index AS i CROSS JOIN attempts AS a ON a.seq = i.seq
+                 WHERE i.owner = ?3 AND a.account = ?1 ORDER BY i.seq DESC LIMIT ?4))
+             ORDER BY seq DESC LIMIT ?4",
+        )
+        .bind(account.as_str())
+        .bind(hook.map(HookId::as_str))
+        .bind(owner)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed("read attempts"))?;
         rows.iter().map(|(id, document)| parsed("attempt", id, document)).collect()
     }
 
@@ -157,18 +166,35 @@ impl SqliteStore {
         loop {
             // Attempts lie in the order in which they were recorded, which is nearly that of time: when none of the
             // oldest is old enough, none is.
-            let done = sqlx::query(
-                "DELETE FROM attempts WHERE seq IN (SELECT seq FROM attempts ORDER BY seq LIMIT ?) AND at_ms < ?",
+            let mut transaction = self.begin("prune attempts").await?;
+            let old: Vec<(i64, String, String)> = sqlx::query_as(
+                "SELECT seq, hook, account FROM (SELECT seq, hook, account, at_ms FROM attempts ORDER BY seq LIMIT ?)
+                 WHERE at_ms < ?",
             )
             .bind(PRUNED_AT_ONCE)
             .bind(signed(before_ms))
-            .execute(&self.writer)
+            .fetch_all(&mut *transaction)
             .await
             .map_err(&doing)?;
-            if done.rows_affected() == 0 {
+            if old.is_empty() {
                 break;
             }
-            pruned += done.rows_affected();
+            for (seq, hook, account) in &old {
+                sqlx::query("DELETE FROM attempt_index WHERE owner IN ('h' || ?1, 'a' || ?2) AND seq = ?3")
+                    .bind(hook)
+                    .bind(account)
+                    .bind(seq)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(&doing)?;
+                sqlx::query("DELETE FROM attempts WHERE seq = ?")
+                    .bind(seq)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(&doing)?;
+            }
+            transaction.commit().await.map_err(&doing)?;
+            pruned += old.len() as u64;
         }
         loop {
             let done = sqlx::query(

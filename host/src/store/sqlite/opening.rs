@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -22,7 +23,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS: u32 = 4;
 /// Pages that the write-ahead log may hold before they are moved into the file. Many, because a page that is written
 /// a hundred times in between is then moved once.
-const LOG_PAGES: &str = "8192";
+const LOG_PAGES: &str = "4096";
+/// Bytes of a page: a few attempts each.
+const PAGE_BYTES: u32 = 8192;
 /// Prepared statements kept by the writer: each kind of row in five group sizes, and the rest.
 const STATEMENTS: usize = 200;
 
@@ -31,6 +34,7 @@ pub(super) async fn open(url: &str) -> StoreResult<SqliteStore> {
     let options = SqliteConnectOptions::new()
         .filename(&path)
         .create_if_missing(true)
+        .page_size(PAGE_BYTES)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT)
@@ -46,7 +50,11 @@ pub(super) async fn open(url: &str) -> StoreResult<SqliteStore> {
         .connect_with(options.clone().pragma("cache_size", "-65536"))
         .await
         .map_err(|source| cannot_open(url, &path, source))?;
-    let store = SqliteStore { readers: pool().max_connections(READERS).connect_lazy_with(options), writer };
+    let store = SqliteStore {
+        readers: pool().max_connections(READERS).connect_lazy_with(options),
+        writer,
+        unindexed: Arc::default(),
+    };
     store.migrate().await.map_err(|error| match error {
         StoreError::Database { source, .. } => cannot_open(url, &path, source),
         other => other,

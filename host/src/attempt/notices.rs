@@ -1,0 +1,101 @@
+//! The two messages that tell the platform of a disabled hook, as KAZOO's own would.
+//!
+//! `webhook_disabled` makes KAZOO mail the account's administrators; `doc_edited` makes every node, ours and KAZOO's,
+//! read the hook again. Plain functions: the store keeps the notices, others publish them.
+
+use serde_json::json;
+
+use crate::{
+    clock::gregorian_s,
+    message::{AccountId, HookId, Object, UnixMs},
+    store::Notice,
+};
+
+/// The notices of a hook that is being disabled.
+pub fn disabled_notices(account: &AccountId, hook: &HookId, node: &str, now_ms: UnixMs) -> [Notice; 2] {
+    let notification = json!({
+        "App-Name": "webhooks",
+        "App-Version": "4.0.0",
+        "Event-Category": "notification",
+        "Event-Name": "webhook_disabled",
+        "Msg-ID": message_id(),
+        "Node": node,
+        "Account-ID": account,
+        "Hook-ID": hook,
+    });
+    let notification = notice("notifications", "notifications.webhook.disabled".into(), notification);
+    [notification, hook_edited(account, hook, node, now_ms)]
+}
+
+/// The change notice of a hook that was edited, as KAZOO's data layer sends it.
+pub fn hook_edited(account: &AccountId, hook: &HookId, node: &str, now_ms: UnixMs) -> Notice {
+    let body = json!({
+        "App-Name": "webhooks",
+        "App-Version": "4.0.0",
+        "Event-Category": "configuration",
+        "Event-Name": "doc_edited",
+        "Msg-ID": message_id(),
+        "Node": node,
+        "Account-ID": account,
+        "Database": "webhooks",
+        "ID": hook,
+        "Type": "webhook",
+        "Date-Modified": gregorian_s(now_ms),
+        "Is-Soft-Deleted": false,
+    });
+    notice("configuration", format!("doc_edited.webhooks.webhook.{}", key_word(hook.as_str())), body)
+}
+
+/// An id as one word of a routing key, in KAZOO's encoding.
+pub fn key_word(id: &str) -> String {
+    if matches!(id, "" | "*" | "#") {
+        return id.to_owned();
+    }
+    let mut word = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'~' | b'_' => word.push(char::from(byte)),
+            b' ' => word.push('+'),
+            other => word.push_str(&format!("%{other:02X}")),
+        }
+    }
+    word
+}
+
+fn message_id() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
+}
+
+fn notice(exchange: &str, routing_key: String, body: serde_json::Value) -> Notice {
+    let body = body.as_object().cloned().unwrap_or_else(Object::new);
+    Notice { id: 0, exchange: exchange.into(), routing_key, body }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_json_snapshot;
+
+    use super::*;
+
+    #[test]
+    fn the_platform_is_told_as_kazoo_tells_it() {
+        let [mut notification, mut change] =
+            disabled_notices(&"a1".into(), &"h.1".into(), "hookbox@n1", 1_714_100_000_000);
+        assert_eq!(notification.exchange, "notifications");
+        assert_eq!(notification.routing_key, "notifications.webhook.disabled");
+        assert_eq!(change.exchange, "configuration");
+        assert_eq!(change.routing_key, "doc_edited.webhooks.webhook.h%2E1");
+        for notice in [&mut notification, &mut change] {
+            let id = notice.body.insert("Msg-ID".into(), "(random)".into()).unwrap_or_default();
+            assert_eq!(id.as_str().map(str::len), Some(32));
+        }
+        assert_json_snapshot!([notification.body, change.body]);
+    }
+
+    #[test]
+    fn ids_become_one_word() {
+        for (id, word) in [("a.b@c:1", "a%2Eb%40c%3A1"), ("100%", "100%25"), ("é", "%C3%A9"), ("a b", "a+b"), ("*", "*")] {
+            assert_eq!(key_word(id), word);
+        }
+    }
+}
