@@ -99,7 +99,9 @@ impl Follower {
                 }
             }
         }
-        self.accounts.replace_numbers(self.store.numbers().await?);
+        for (number, account) in self.store.numbers().await? {
+            self.accounts.assign_number(number, account);
+        }
         loop {
             let page = self.store.hooks_since(cursors.hooks, PAGE_ROWS).await?;
             cursors.hooks = page.cursor;

@@ -82,12 +82,3 @@ fn could_not_begin(reason: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("hookbox: {reason}");
     ExitCode::from(COULD_NOT_BEGIN)
 }
-
-/// An error with its causes, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
-    })
-}

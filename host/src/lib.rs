@@ -18,4 +18,5 @@ pub mod changes;
 pub mod api;
 pub mod supervisor;
 pub mod clock;
+pub mod error_chain;
 pub mod telemetry;

@@ -31,12 +31,13 @@ use tracing::Instrument;
 use crate::{
     account::AccountTree,
     clock::Clock,
+    error_chain::chain,
     firing::{Firer, webhook_id::MessageDigest},
     hook::{Hook, table::HookTable},
     ingress::{Settlement, decode::DecodeError},
     message::{Event, Firing, Message, Source, Target},
     module::{Handled, Module, ModuleError, Modules, dead_letter},
-    store::{SharedStore, StoreError},
+    store::{SharedStore, StoreResult},
 };
 
 /// The five stages, wired.
@@ -111,7 +112,7 @@ impl Pipeline {
     }
 
     /// Stage 2: every module that wants the message, side by side. A module's fault keeps the message for it.
-    async fn ask_modules(&self, message: &Arc<Message>) -> Result<Answers, StoreError> {
+    async fn ask_modules(&self, message: &Arc<Message>) -> StoreResult<Answers> {
         let wanting = self.modules.wanting(message);
         let asked = wanting.iter().map(|module| self.modules.call(module, message));
         let mut answers = Answers::default();
@@ -134,7 +135,7 @@ impl Pipeline {
     }
 
     /// The message is kept for the module that failed on it.
-    async fn keep_for(&self, module: &Module, message: &Message, error: &ModuleError) -> Result<(), StoreError> {
+    async fn keep_for(&self, module: &Module, message: &Message, error: &ModuleError) -> StoreResult<()> {
         let letter = dead_letter::of_module(module, message, error, self.clock.now_ms());
         let id = self.store.put_dead_letter(&letter).await?;
         counter!("hookbox_dead_letters_total", "module" => module.id().to_string()).increment(1);
@@ -185,8 +186,7 @@ impl Pipeline {
     }
 }
 
-/// The store failed: what the message caused is not safe, so it has to come again.
-fn requeue(error: &StoreError) -> Settlement {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    Settlement::Requeue(format!("{error}{source}"))
+/// Something could not be stored: what the message caused is not safe, so it has to come again.
+fn requeue(error: &dyn std::error::Error) -> Settlement {
+    Settlement::Requeue(chain(error))
 }

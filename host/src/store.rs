@@ -320,3 +320,16 @@ pub trait Store: Send + Sync + 'static {
 
 /// The store, shared.
 pub type SharedStore = Arc<dyn Store>;
+
+/// Opens the store of `store.url`.
+pub async fn open(url: &str) -> StoreResult<SharedStore> {
+    match url.split(':').next() {
+        Some("sqlite") => Ok(Arc::new(sqlite::SqliteStore::open(url).await?)),
+        // The settings take these two alone; PostgreSQL is not there yet.
+        _ => Err(StoreError::Open {
+            url: url.split('@').next_back().unwrap_or_default().to_owned(),
+            remedy: "this version keeps its store in SQLite; write sqlite:PATH".to_owned(),
+            source: None,
+        }),
+    }
+}

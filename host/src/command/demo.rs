@@ -15,8 +15,9 @@ use self::{
     documents::{CUSTOMER, FAILING_HOOK, hooks_and_accounts, messages},
     receivers::Receivers,
 };
-use super::{chain, could_not_begin, import, rest};
+use super::{could_not_begin, import, rest};
 use crate::{
+    error_chain::chain,
     host::{self, HostOptions, RunningHost},
     hook::Hook,
     message::{AccountId, HookId},

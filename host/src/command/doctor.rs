@@ -4,8 +4,9 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use lapin::{Connection, ConnectionProperties};
 
-use super::{chain, could_not_begin};
+use super::could_not_begin;
 use crate::{
+    error_chain::chain,
     clock::Clock,
     host::{self, HostOptions},
     settings::Settings,

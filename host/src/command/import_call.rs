@@ -2,8 +2,9 @@
 
 use std::{path::Path, process::ExitCode};
 
-use super::{chain, could_not_begin, import};
+use super::{could_not_begin, import};
 use crate::{
+    error_chain::chain,
     clock::Clock,
     hook::{Hook, HookRecord},
     host,

@@ -12,7 +12,8 @@ use lapin::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
 
-use super::{chain, could_not_begin, rest};
+use super::{could_not_begin, rest};
+use crate::error_chain::chain;
 
 /// Messages of one request to a host.
 const MESSAGES_A_REQUEST: usize = 100;

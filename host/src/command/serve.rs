@@ -4,8 +4,9 @@ use std::{convert::Infallible, path::Path, process::ExitCode};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{chain, could_not_begin};
+use super::could_not_begin;
 use crate::{
+    error_chain::chain,
     host::{self, HostOptions, RunningHost},
     settings::Settings,
     telemetry,

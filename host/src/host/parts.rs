@@ -1,6 +1,6 @@
 //! The long-running parts, each handed to the supervisor as a way to start it (again).
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use tokio::sync::{Mutex, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -41,12 +41,19 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
     let (log, recording) = (Arc::clone(&stages.log), recording.clone());
     recorder.start("recorder", move || {
         let (log, recording) = (Arc::clone(&log), recording.clone());
-        async move { log.run(recording).await }
+        async move {
+            tokio::select! {
+                () = log.run() => {}
+                // By now nobody waits for a row any more.
+                () = recording.cancelled() => {}
+            }
+            Ok::<_, Infallible>(())
+        }
     });
-    let disabler = Arc::clone(&stages.disabler);
+    let firer = Arc::clone(&stages.firer);
     parts.start("disabler", move || {
-        let disabler = Arc::clone(&disabler);
-        async move { disabler.run().await }
+        let firer = Arc::clone(&firer);
+        async move { firer.sweep_failing_hooks().await }
     });
     let scheduler = Arc::new(Scheduler { store: Arc::clone(&stages.store), firer: Arc::clone(&stages.firer) });
     parts.start("retry scheduler", move || {

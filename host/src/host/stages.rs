@@ -9,7 +9,10 @@ use tokio_util::task::TaskTracker;
 use super::{StartError, first_start, host_key, open_store};
 use crate::{
     account::AccountTree,
-    attempt::{disabler::Disabler, log::AttemptLog},
+    attempt::{
+        disabler::Disabler,
+        log::{AttemptLog, LogLimits},
+    },
     changes::{Cursors, Follower},
     clock::Clock,
     firing::{Firer, client::Client, lanes::Lanes},
@@ -36,7 +39,6 @@ pub struct Stages {
     pub(super) modules: Arc<Modules>,
     pub(super) watcher: Option<Watcher>,
     pub(super) log: Arc<AttemptLog>,
-    pub(super) disabler: Arc<Disabler>,
     pub(super) firer: Arc<Firer>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
@@ -89,21 +91,16 @@ impl Stages {
         write_metadata(&modules, &store).await?;
         tracing::info!(modules = modules.active().len(), "modules ready");
 
-        let log = Arc::new(AttemptLog::new(
-            Arc::clone(&store),
-            &settings.store,
-            &settings.attempts,
-            &settings.webhooks,
-            clock.clone(),
-        ));
-        let disabler = Arc::new(Disabler::new(
+        let log_successes = settings.webhooks.log_successful_attempts;
+        let log = AttemptLog::new(Arc::clone(&store), clock.clone(), LogLimits::new(settings), log_successes);
+        let log = Arc::new(log);
+        let disabler = Disabler::new(
             Arc::clone(&store),
             Arc::clone(&accounts),
-            Arc::clone(&hooks),
             settings.webhooks.clone(),
             clock.clone(),
-            Arc::clone(&to_tell),
-        ));
+            node_name(),
+        );
         let under_way = TaskTracker::new();
         let firer = Arc::new(Firer {
             settings: Arc::clone(&firing),
@@ -112,9 +109,10 @@ impl Stages {
             client: Client::new(&firing).map_err(|error| StartError::Client(error.to_string()))?,
             lanes: Lanes::new(&firing),
             log: Arc::clone(&log),
-            disabler: Arc::clone(&disabler),
+            disabler,
             cluster_id: cluster_id.into(),
             clock: clock.clone(),
+            to_tell: Arc::clone(&to_tell),
             stored: Arc::new(Notify::new()),
             under_way: under_way.clone(),
         });
@@ -143,7 +141,6 @@ impl Stages {
             modules,
             watcher,
             log,
-            disabler,
             firer,
             pipeline,
             decoder,
@@ -170,6 +167,12 @@ fn modules(
     let firing = Arc::new(settings.firing.clone());
     let loader = Loader { engines, compiler, modules: settings.modules.clone(), firing };
     Ok(Modules::new(loader, workers, Arc::clone(accounts), given, clock.clone()))
+}
+
+/// How notices name their sender.
+fn node_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("hookbox@{}", if name.trim().is_empty() { "localhost" } else { name.trim() })
 }
 
 /// KAZOO's `webhook_meta` documents: written when they are missing or have changed.

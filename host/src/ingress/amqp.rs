@@ -29,6 +29,7 @@ use super::{
 use crate::{
     account::AccountTree,
     clock::Clock,
+    error_chain::chain,
     message::Source,
     module::{Modules, dead_letter, registry::BindingKey},
     pipeline::Pipeline,
@@ -319,17 +320,4 @@ fn times_delivered(delivery: &Delivery) -> u64 {
         Some(AMQPValue::LongInt(n)) => u64::try_from(*n).unwrap_or(0),
         _ => u64::from(delivery.redelivered),
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.ends_with(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
