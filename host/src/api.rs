@@ -11,9 +11,9 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
+    extract::{DefaultBodyLimit, Request, State},
     http::StatusCode,
-    middleware,
+    middleware::{self, Next},
     response::Response,
     routing::{get, put},
 };
@@ -75,15 +75,14 @@ pub fn router(api: Shared) -> Router {
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(Problem::internal())))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, deadline))
-        .layer(middleware::from_fn(move |request, next: middleware::Next| {
-            let places = Arc::clone(&places);
-            async move {
-                let _place = places.acquire_owned().await;
-                let response: Response = next.run(request).await;
-                response
-            }
-        }))
+        .layer(middleware::from_fn_with_state(places, in_its_place))
         .with_state(api)
+}
+
+/// Waits for one of `api.requests_max` places.
+async fn in_its_place(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let _place = places.acquire_owned().await;
+    next.run(request).await
 }
 
 /// Crossbar's envelope around a success.

@@ -1,5 +1,7 @@
 //! HTTP ingress: `PUT /v2/accounts/{id}/messages`, one message or a list, through the same pipeline as the broker's.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Bytes,
@@ -14,8 +16,12 @@ use serde_json::{Value, json, value::RawValue};
 
 use super::{Shared, auth::Caller, problem::Problem, success};
 use crate::{
-    ingress::{Settlement, decode::Incoming},
-    message::{AccountId, Source},
+    ingress::{
+        Settlement,
+        decode::{DecodeError, Incoming},
+    },
+    message::{AccountId, Message, Source},
+    pipeline::Pipeline,
 };
 
 /// Messages of one post that are worked on at once.
@@ -53,13 +59,10 @@ pub async fn put(
     let account = AccountId::from(account);
     caller.may_act_for(&account, &api)?;
     let body = body.map_err(|_| Problem::too_large(api.settings.body_bytes_max))?;
-    let posted = parse(&body)?;
     let within = (caller.0 != api.master || account != api.master).then_some(account);
-    let settlements: Vec<_> = stream::iter(posted)
-        .map(|message| settle(&api, message, within.clone()))
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
+    let decoded: Vec<_> = parse(&body)?.iter().map(|posted| decode(&api, posted, within.as_ref())).collect();
+    let settling = decoded.into_iter().map(|decoded| settle(Arc::clone(&api.pipeline), decoded));
+    let settlements: Vec<_> = stream::iter(settling).buffered(AT_ONCE).collect().await;
     let taken = settlements.iter().any(|settlement| matches!(settlement, Settlement::Ack { .. }));
     let requeued = settlements.iter().any(|settlement| matches!(settlement, Settlement::Requeue(_)));
     let status = match (taken, requeued) {
@@ -77,7 +80,7 @@ pub async fn put(
     Ok((status, Json(envelope)).into_response())
 }
 
-async fn settle(api: &Shared, posted: Posted<'_>, within: Option<AccountId>) -> Settlement {
+fn decode(api: &Shared, posted: &Posted<'_>, within: Option<&AccountId>) -> Result<Message, DecodeError> {
     counter!("hookbox_messages_total", "source" => "http").increment(1);
     let incoming = Incoming {
         source: Source::Http,
@@ -87,11 +90,15 @@ async fn settle(api: &Shared, posted: Posted<'_>, within: Option<AccountId>) -> 
         content_type: posted.content_type.as_deref(),
         content_encoding: None,
         body: posted.body.get().as_bytes(),
-        within,
+        within: within.cloned(),
     };
-    match api.decoder.decode(&incoming, &api.accounts, api.clock.now_ms()) {
-        Ok(message) => api.pipeline.handle(message).await,
-        Err(error) => api.pipeline.refuse(Source::Http, &error),
+    api.decoder.decode(&incoming, &api.accounts, api.clock.now_ms())
+}
+
+async fn settle(pipeline: Arc<Pipeline>, decoded: Result<Message, DecodeError>) -> Settlement {
+    match decoded {
+        Ok(message) => pipeline.handle(message).await,
+        Err(error) => pipeline.refuse(Source::Http, &error),
     }
 }
 

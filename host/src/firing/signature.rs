@@ -46,6 +46,13 @@ impl fmt::Debug for Secret {
     }
 }
 
+impl From<Vec<u8>> for Secret {
+    /// A secret as the store keeps it: its bytes.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
 impl Secret {
     /// Reads `whsec_` and base64.
     pub fn parse(text: &str) -> Result<Self, BadSecret> {
