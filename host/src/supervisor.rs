@@ -51,8 +51,27 @@ impl Supervisor {
         }
     }
 
-    /// Starts a part. `part` is called for each start; its future runs until the host stops.
+    /// Starts a part. `part` is called for each start; its future is dropped where it stands when the host stops.
     pub fn start<F, Fut, E>(&self, name: &'static str, part: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Display + Send + 'static,
+    {
+        let stopping = self.stopping.clone();
+        self.start_to_its_end(name, move || {
+            let (run, stopping) = (part(), stopping.clone());
+            async move {
+                tokio::select! {
+                    ended = run => ended,
+                    () = stopping.cancelled() => Ok(()),
+                }
+            }
+        });
+    }
+
+    /// Starts a part that sees by itself that the host stops, and has to be let end.
+    pub fn start_to_its_end<F, Fut, E>(&self, name: &'static str, part: F)
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,

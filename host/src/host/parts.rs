@@ -37,16 +37,12 @@ impl Supervisors {
 
 /// Starts what works without a broker.
 pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
-    let Supervisors { parts, recorder, recording, .. } = supervisors;
-    let (log, recording) = (Arc::clone(&stages.log), recording.clone());
+    let Supervisors { parts, recorder, .. } = supervisors;
+    let log = Arc::clone(&stages.log);
     recorder.start("recorder", move || {
-        let (log, recording) = (Arc::clone(&log), recording.clone());
+        let log = Arc::clone(&log);
         async move {
-            tokio::select! {
-                () = log.run() => {}
-                // By now nobody waits for a row any more.
-                () = recording.cancelled() => {}
-            }
+            log.run().await;
             Ok::<_, Infallible>(())
         }
     });
@@ -112,7 +108,7 @@ pub(super) fn start_amqp(
         deliveries: TaskTracker::new(),
         stopping: supervisors.stopping.clone(),
     });
-    parts.start("ingress", move || {
+    parts.start_to_its_end("ingress", move || {
         let ingress = Arc::clone(&ingress);
         async move { ingress.run().await }
     });
