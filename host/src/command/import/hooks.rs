@@ -17,13 +17,15 @@ const ROWS_AT_ONCE: usize = 500;
 const OLD_EVENTS: [(&str, Option<&str>); 3] =
     [("callflow", None), ("inbound_fax", Some("inbound_fax_error")), ("outbound_fax", Some("outbound_fax_error"))];
 /// What a hook is when its document does not say: KAZOO's schema.
-const DEFAULTS: [(&str, fn() -> Value); 5] = [
-    ("http_verb", || json!("post")),
-    ("format", || json!("form-data")),
-    ("retries", || json!(2)),
-    ("enabled", || json!(true)),
-    ("include_internal_legs", || json!(true)),
-];
+fn defaults() -> [(&'static str, Value); 5] {
+    [
+        ("http_verb", json!("post")),
+        ("format", json!("form-data")),
+        ("retries", json!(2)),
+        ("enabled", json!(true)),
+        ("include_internal_legs", json!(true)),
+    ]
+}
 
 impl Import<'_> {
     pub(super) async fn load_hooks(&mut self, documents: &[Object]) -> Result<(), ImportError> {
@@ -121,9 +123,9 @@ fn public(document: &Object) -> Object {
         .filter(|(name, _)| is_public(name))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    for (name, default) in DEFAULTS {
+    for (name, default) in defaults() {
         if fields.get(name).is_none_or(Value::is_null) {
-            fields.insert(name.to_owned(), default());
+            fields.insert(name.to_owned(), default);
         }
     }
     fields
