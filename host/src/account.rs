@@ -189,7 +189,7 @@ mod tests {
         assert!(!tree.is_within(&reseller, &customer));
         assert!(!tree.is_within(&"stranger".into(), &"stranger".into()), "nobody knows it");
         assert_eq!(tree.reseller(&customer), Some(reseller.clone()));
-        assert_eq!(tree.descendants(&reseller), [customer.clone()]);
+        assert_eq!(tree.descendants(&reseller), std::slice::from_ref(&customer));
         assert_eq!(tree.account_of_number("+13125550111"), Some(customer.clone()));
         assert_eq!(tree.account(&reseller), Some(account("reseller", &["master"], Some("master"))));
     }

@@ -64,6 +64,12 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The group of entries that this one was in could not be written; none of it was.
+    #[error("the attempt could not be recorded")]
+    NotRecorded(#[source] Arc<StoreError>),
+    /// The writer broke off while the entry's group was being written; whether it was is not known.
+    #[error("the recording of the attempt was cut off")]
+    CutOff,
 }
 
 /// What one call to the store gives.
@@ -248,13 +254,7 @@ pub trait Store: Send + Sync + 'static {
     async fn hooks_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>>;
     /// Disables a hook for the reason, ends its waiting firings as undelivered, clears its failures and keeps the notices, all in
     /// one transaction. `false` (and nothing done) when it was disabled or deleted already.
-    async fn disable_hook(
-        &self,
-        id: &HookId,
-        reason: &str,
-        notices: &[Notice],
-        now_ms: UnixMs,
-    ) -> StoreResult<bool>;
+    async fn disable_hook(&self, id: &HookId, reason: &str, notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
 
     // Firings and attempts.
 

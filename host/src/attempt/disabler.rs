@@ -5,7 +5,7 @@
 //! hook, its waiting firings and the notices to the platform change in one transaction ([`Store::disable_hook`]); of
 //! several nodes that see the threshold reached, one does it.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
 
@@ -36,7 +36,7 @@ pub struct Disabled {
     /// Which.
     pub hook: HookId,
     /// Why.
-    pub reason: &'static str,
+    pub reason: String,
     /// Whether this call did it; `false` when it was disabled, or deleted, before.
     pub by_us: bool,
 }
@@ -56,8 +56,11 @@ pub struct Disabler {
     file: WebhookSettings,
     clock: Clock,
     node: String,
+    on_disabled: OnDisabled,
     effective: DashMap<Option<AccountId>, Effective>,
 }
+
+type OnDisabled = Box<dyn Fn(&Disabled) + Send + Sync>;
 
 impl Disabler {
     /// One that reads accounts' and the system's settings from the store, over `file`. `node` is what notices name as
@@ -69,7 +72,27 @@ impl Disabler {
         clock: Clock,
         node: String,
     ) -> Self {
-        Self { store, accounts, file, clock, node, effective: DashMap::new() }
+        Self { store, accounts, file, clock, node, on_disabled: Box::new(|_| ()), effective: DashMap::new() }
+    }
+
+    /// Calls `act` with every hook that is off now, whatever found it: to take it out of the hook table, and to wake
+    /// whoever publishes the notices. It must not block.
+    pub fn on_disabled(mut self, act: impl Fn(&Disabled) + Send + Sync + 'static) -> Self {
+        self.on_disabled = Box::new(act);
+        self
+    }
+
+    /// Sweeps every quarter of the window, for ever. What the store fails to do is done at the next sweep.
+    pub async fn run(&self) -> StoreResult<()> {
+        loop {
+            if let Err(error) = self.sweep().await {
+                let cause = error.source().map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(%error, %cause, "hooks could not be judged; tried again at the next sweep");
+            }
+            let otherwise = self.file.attempt_failure_expiry_ms / 4;
+            let pause_ms = self.sweep_pause_ms().await.unwrap_or(otherwise.max(1));
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
     }
 
     /// Judges a stored hook after one of its failures was recorded. Gives the hook when it is off now.
@@ -118,7 +141,7 @@ impl Disabler {
     }
 
     /// Switches a hook off, for whatever reason ([`GONE`] at once, when a receiver answers 410).
-    pub async fn disable(&self, account: &AccountId, hook: &HookId, reason: &'static str) -> StoreResult<Disabled> {
+    pub async fn disable(&self, account: &AccountId, hook: &HookId, reason: &str) -> StoreResult<Disabled> {
         let now_ms = self.clock.now_ms();
         let notices = disabled_notices(account, hook, &self.node, now_ms);
         let by_us = self.store.disable_hook(hook, reason, &notices, now_ms).await?;
@@ -128,7 +151,9 @@ impl Disabler {
             // Off already, yet it failed once more (a try was under way): else each sweep would come back to it.
             self.store.clear_failures(hook).await?;
         }
-        Ok(Disabled { account: account.clone(), hook: hook.clone(), reason, by_us })
+        let disabled = Disabled { account: account.clone(), hook: hook.clone(), reason: reason.to_owned(), by_us };
+        (self.on_disabled)(&disabled);
+        Ok(disabled)
     }
 
     /// The settings that count for an account (or the system), at most a second old.
@@ -170,6 +195,8 @@ impl Disabler {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use serde_json::json;
     use tempfile::TempDir;
 
@@ -237,17 +264,20 @@ mod tests {
 
     #[tokio::test]
     async fn the_sixth_failure_in_a_minute_disables() {
-        let scene = scene().await;
+        let mut scene = scene().await;
+        let told = Arc::new(AtomicU32::new(0));
+        let count = Arc::clone(&told);
+        scene.disabler = scene.disabler.on_disabled(move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
         scene.fail(5).await;
         assert_eq!(scene.judge().await, None);
-        assert_eq!(
-            scene.disabler.standing(&"a1".into(), &"h1".into()).await.expect("told"),
-            (Standing::Failing, 5)
-        );
+        assert_eq!(scene.disabler.standing(&"a1".into(), &"h1".into()).await.expect("told"), (Standing::Failing, 5));
         scene.clock.advance(59_999);
         scene.fail(1).await;
         let disabled = scene.judge().await.expect("it is off");
-        assert_eq!((disabled.reason, disabled.by_us), (TOO_MANY_FAILURES, true));
+        assert_eq!((disabled.reason.as_str(), disabled.by_us), (TOO_MANY_FAILURES, true));
+        assert_eq!(told.load(Ordering::Relaxed), 1, "the hook table hears of it");
         assert!(!scene.is_enabled().await);
         assert_eq!(scene.store.notices(10).await.expect("read").len(), 2);
     }

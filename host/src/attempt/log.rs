@@ -10,6 +10,7 @@
 //! error, and their messages go back.
 
 use std::{
+    error::Error,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,71 +18,36 @@ use std::{
     time::Duration,
 };
 
-use thiserror::Error;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot},
+    sync::{Mutex, MutexGuard, mpsc, oneshot},
     time::{Instant, MissedTickBehavior, interval, timeout_at},
 };
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    settings::Settings,
-    store::{Entry, FiringChange, SharedStore, StoreError},
+    settings::{AttemptSettings, StoreSettings, WebhookSettings},
+    store::{Entry, FiringChange, SharedStore, StoreError, StoreResult},
 };
 
 /// How often attempts that are too old are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 const DAY_MS: u64 = 86_400_000;
 
-/// The entry is not in the store. Our fault; the message has to come again.
-#[derive(Clone, Debug, Error)]
-pub enum LogError {
-    /// Its group could not be written.
-    #[error("the attempt could not be recorded")]
-    Store(#[source] Arc<StoreError>),
-    /// The writer broke off while its group was being written; whether it is there is not known.
-    #[error("the attempt's recording was cut off")]
-    CutOff,
-}
-
-/// When groups are closed, and what is kept how long.
-#[derive(Clone, Copy, Debug)]
-pub struct LogLimits {
-    /// How long the first entry of a group waits for others.
-    pub group_wait_ms: u64,
-    /// Entries in a group, at most.
-    pub group_rows_max: usize,
-    /// Entries that wait for the writer; over it, `record` waits for room.
-    pub queue_max: usize,
-    /// For how many days attempts are kept.
-    pub keep_days: u64,
-}
-
-impl LogLimits {
-    /// Those of the settings; as many entries may wait as eight groups hold.
-    pub fn new(settings: &Settings) -> Self {
-        let group_rows_max = usize::try_from(settings.store.group_rows_max).unwrap_or(usize::MAX).clamp(1, 1 << 20);
-        Self {
-            group_wait_ms: settings.store.group_wait_ms,
-            group_rows_max,
-            queue_max: group_rows_max.saturating_mul(8),
-            keep_days: settings.attempts.keep_days,
-        }
-    }
-}
-
 /// One that waits for its group.
 struct Queued {
     entry: Entry,
     since: Instant,
-    answer: oneshot::Sender<Result<(), LogError>>,
+    answer: oneshot::Sender<StoreResult<()>>,
 }
 
 /// The log of attempts.
 pub struct AttemptLog {
     store: SharedStore,
     clock: Clock,
-    limits: LogLimits,
+    group_wait: Duration,
+    group_rows_max: usize,
+    keep_days: u64,
     log_successes: AtomicBool,
     queue: mpsc::Sender<Queued>,
     /// The other end of the queue; outlives the writer, who holds it while it runs.
@@ -89,14 +55,24 @@ pub struct AttemptLog {
 }
 
 impl AttemptLog {
-    /// A log that writes to the store as soon as it [runs](Self::run).
-    pub fn new(store: SharedStore, clock: Clock, limits: LogLimits, log_successes: bool) -> Self {
-        let (queue, waiting) = mpsc::channel(limits.queue_max.max(1));
+    /// A log that writes to the store as soon as it [runs](Self::run). As many entries as eight groups hold may wait
+    /// for the writer; over that, [`record`](Self::record) waits for room.
+    pub fn new(
+        store: SharedStore,
+        groups: &StoreSettings,
+        attempts: &AttemptSettings,
+        webhooks: &WebhookSettings,
+        clock: Clock,
+    ) -> Self {
+        let group_rows_max = usize::try_from(groups.group_rows_max).unwrap_or(usize::MAX).clamp(1, 1 << 20);
+        let (queue, waiting) = mpsc::channel(group_rows_max * 8);
         Self {
             store,
             clock,
-            limits,
-            log_successes: AtomicBool::new(log_successes),
+            group_wait: Duration::from_millis(groups.group_wait_ms),
+            group_rows_max,
+            keep_days: attempts.keep_days,
+            log_successes: AtomicBool::new(webhooks.log_successful_attempts),
             queue,
             waiting: Mutex::new(waiting),
         }
@@ -108,7 +84,7 @@ impl AttemptLog {
     }
 
     /// Hands an entry in, and returns when it is on the disk.
-    pub async fn record(&self, mut entry: Entry) -> Result<(), LogError> {
+    pub async fn record(&self, mut entry: Entry) -> StoreResult<()> {
         if !self.log_successes.load(Ordering::Relaxed) {
             entry.attempt = entry.attempt.filter(|attempt| !attempt.outcome.is_success());
         }
@@ -118,8 +94,8 @@ impl AttemptLog {
         let (answer, written) = oneshot::channel();
         let queued = Queued { entry, since: Instant::now(), answer };
         // Neither end is closed while the log is there, so only a writer that broke off drops an answer.
-        self.queue.send(queued).await.map_err(|_| LogError::CutOff)?;
-        written.await.unwrap_or(Err(LogError::CutOff))
+        self.queue.send(queued).await.map_err(|_| StoreError::CutOff)?;
+        written.await.unwrap_or(Err(StoreError::CutOff))
     }
 
     /// Entries that wait for the writer.
@@ -127,17 +103,27 @@ impl AttemptLog {
         self.queue.max_capacity() - self.queue.capacity()
     }
 
-    /// Writes, and prunes, until it is dropped. One at a time: a second call waits for the first to end.
-    pub async fn run(&self) {
+    /// Writes, and prunes, until `stop`; then writes what still waits, and ends. One at a time: a second call waits for
+    /// the first to end. An error of the store does not end it: it goes to those whose group it was.
+    pub async fn run(&self, stop: CancellationToken) -> StoreResult<()> {
         let waiting = self.waiting.lock().await;
-        tokio::join!(self.write(waiting), self.prune_hourly());
+        tokio::select! {
+            () = self.write(waiting, stop) => Ok(()),
+            () = self.prune_hourly() => Ok(()),
+        }
     }
 
-    async fn write(&self, mut waiting: impl std::ops::DerefMut<Target = mpsc::Receiver<Queued>>) {
-        let rows_max = self.limits.group_rows_max;
+    async fn write(&self, mut waiting: MutexGuard<'_, mpsc::Receiver<Queued>>, stop: CancellationToken) {
+        let rows_max = self.group_rows_max;
         let mut group = Vec::with_capacity(rows_max);
-        while waiting.recv_many(&mut group, rows_max).await > 0 {
-            let closes = group[0].since + Duration::from_millis(self.limits.group_wait_ms);
+        loop {
+            tokio::select! {
+                biased;
+                _ = waiting.recv_many(&mut group, rows_max) => {}
+                () = stop.cancelled() => return,
+            }
+            let Some(first) = group.first() else { return };
+            let closes = first.since + self.group_wait;
             while group.len() < rows_max {
                 let room = rows_max - group.len();
                 if timeout_at(closes, waiting.recv_many(&mut group, room)).await.is_err() {
@@ -151,15 +137,16 @@ impl AttemptLog {
     async fn commit(&self, group: &mut Vec<Queued>) {
         let (entries, answers): (Vec<Entry>, Vec<_>) =
             group.drain(..).map(|queued| (queued.entry, queued.answer)).unzip();
-        let result = self.store.commit(&entries).await.map_err(|error| LogError::Store(Arc::new(error)));
-        if let Err(error) = &result {
-            let cause = std::error::Error::source(error).map(ToString::to_string);
-            let cause = cause.unwrap_or_default();
-            tracing::error!(%cause, entries = entries.len(), "attempts could not be recorded; their messages go back");
+        let failure = self.store.commit(&entries).await.err().map(Arc::new);
+        if let Some(error) = &failure {
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            let entries = entries.len();
+            tracing::error!(%error, %cause, entries, "attempts could not be recorded; their messages go back");
         }
         for answer in answers {
+            let result = failure.as_ref().map_or(Ok(()), |error| Err(StoreError::NotRecorded(Arc::clone(error))));
             // Whoever asked may be gone; the entry is written all the same.
-            let _ = answer.send(result.clone());
+            let _ = answer.send(result);
         }
     }
 
@@ -173,12 +160,12 @@ impl AttemptLog {
     }
 
     async fn prune(&self) {
-        let before_ms = self.clock.now_ms().saturating_sub(self.limits.keep_days.saturating_mul(DAY_MS));
+        let before_ms = self.clock.now_ms().saturating_sub(self.keep_days.saturating_mul(DAY_MS));
         match self.store.prune_attempts(before_ms).await {
             Ok(0) => {}
             Ok(pruned) => tracing::info!(pruned, "attempts older than attempts.keep_days were removed"),
             Err(error) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                let cause = error.source().map(ToString::to_string).unwrap_or_default();
                 tracing::warn!(%error, %cause, "old attempts could not be removed; tried again in an hour");
             }
         }
@@ -192,21 +179,24 @@ mod tests {
     use super::*;
     use crate::{
         attempt::Outcome,
+        settings::Settings,
         store::{behaviour, sqlite::SqliteStore},
     };
 
-    const LIMITS: LogLimits = LogLimits { group_wait_ms: 1, group_rows_max: 100, queue_max: 800, keep_days: 1 };
-
-    async fn log(limits: LogLimits) -> (Arc<AttemptLog>, TempDir) {
+    async fn log(group_wait_ms: u64, group_rows_max: u64) -> (Arc<AttemptLog>, TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("hookbox.db").display());
         let store = SqliteStore::open(&url).await.expect("it opens");
-        (Arc::new(AttemptLog::new(Arc::new(store), Clock::manual(DAY_MS * 30), limits, true)), folder)
+        let Settings { store: groups, webhooks, .. } = Settings::default();
+        let groups = StoreSettings { group_wait_ms, group_rows_max, ..groups };
+        let attempts = AttemptSettings { keep_days: 1 };
+        let log = AttemptLog::new(Arc::new(store), &groups, &attempts, &webhooks, Clock::manual(DAY_MS * 30));
+        (Arc::new(log), folder)
     }
 
     fn start(log: &Arc<AttemptLog>) -> tokio::task::JoinHandle<()> {
         let log = Arc::clone(log);
-        tokio::spawn(async move { log.run().await })
+        tokio::spawn(async move { log.run(CancellationToken::new()).await.expect("it ends well") })
     }
 
     fn entry(n: u64) -> Entry {
@@ -225,7 +215,7 @@ mod tests {
         log.store.attempts(&"a1".into(), None, 10_000).await.expect("they are read").len()
     }
 
-    async fn record_all(log: &Arc<AttemptLog>, numbers: std::ops::Range<u64>) -> Vec<Result<(), LogError>> {
+    async fn record_all(log: &Arc<AttemptLog>, numbers: std::ops::Range<u64>) -> Vec<StoreResult<()>> {
         let tasks: Vec<_> = numbers
             .map(|n| {
                 let log = Arc::clone(log);
@@ -241,7 +231,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_recorded_is_there_when_record_returns() {
-        let (log, _folder) = log(LIMITS).await;
+        let (log, _folder) = log(1, 100).await;
         let writer = start(&log);
         log.record(entry(1)).await.expect("it is recorded");
         assert_eq!(recorded(&log).await, 1);
@@ -253,7 +243,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_group_does_not_wait_for_the_clock() {
-        let (log, _folder) = log(LogLimits { group_wait_ms: 3_600_000, group_rows_max: 10, ..LIMITS }).await;
+        let (log, _folder) = log(3_600_000, 10).await;
         let writer = start(&log);
         let results = record_all(&log, 0..20).await;
         assert!(results.iter().all(Result::is_ok));
@@ -262,7 +252,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_writer_started_anew_finds_what_waits() {
-        let (log, _folder) = log(LIMITS).await;
+        let (log, _folder) = log(1, 100).await;
         let waiting = tokio::spawn({
             let log = Arc::clone(&log);
             async move { record_all(&log, 0..50).await }
@@ -279,19 +269,40 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_waits_is_written_before_it_ends() {
+        let (log, _folder) = log(1, 10).await;
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let waiting: Vec<_> = (0..50)
+            .map(|n| {
+                let log = Arc::clone(&log);
+                tokio::spawn(async move { log.record(entry(n)).await })
+            })
+            .collect();
+        while log.queued() < 50 {
+            tokio::task::yield_now().await;
+        }
+        log.run(stop).await.expect("it ends well");
+        for entry in waiting {
+            entry.await.expect("it ran").expect("it is recorded");
+        }
+        assert_eq!(recorded(&log).await, 50);
+    }
+
+    #[tokio::test]
     async fn a_group_that_cannot_be_written_is_answered_with_the_error() {
-        let (log, _folder) = log(LIMITS).await;
+        let (log, _folder) = log(1, 100).await;
         let writer = start(&log);
         log.store.close().await;
         let results = record_all(&log, 0..20).await;
-        assert!(results.iter().all(|result| matches!(result, Err(LogError::Store(_)))));
+        assert!(results.iter().all(|result| matches!(result, Err(StoreError::NotRecorded(_)))));
         assert!(!writer.is_finished(), "it goes on");
         writer.abort();
     }
 
     #[tokio::test]
     async fn successes_are_left_out_when_they_are_not_wanted() {
-        let (log, _folder) = log(LIMITS).await;
+        let (log, _folder) = log(1, 100).await;
         let writer = start(&log);
         log.set_log_successes(false);
         log.record(success(1)).await.expect("nothing to do");
@@ -305,7 +316,7 @@ mod tests {
 
     #[tokio::test]
     async fn old_attempts_go_at_start() {
-        let (log, _folder) = log(LIMITS).await;
+        let (log, _folder) = log(1, 100).await;
         let mut old = entry(1);
         old.attempt = Some(behaviour::attempt(1, "h1", DAY_MS * 29 - 1));
         log.store.commit(&[old, entry(2)]).await.expect("committed");

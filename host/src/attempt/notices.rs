@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn ids_become_one_word() {
-        for (id, word) in [("a.b@c:1", "a%2Eb%40c%3A1"), ("100%", "100%25"), ("é", "%C3%A9"), ("a b", "a+b"), ("*", "*")] {
+        for (id, word) in
+            [("a.b@c:1", "a%2Eb%40c%3A1"), ("100%", "100%25"), ("é", "%C3%A9"), ("a b", "a+b"), ("*", "*")]
+        {
             assert_eq!(key_word(id), word);
         }
     }

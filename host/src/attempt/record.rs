@@ -169,11 +169,8 @@ mod tests {
 
     #[test]
     fn a_bad_answer_says_why_and_when_the_next_try_is() {
-        let attempt = Attempt {
-            next_try_ms: Some(1_714_100_002_999),
-            retries_left: 1,
-            ..attempt(answered(503, "try\nlater"))
-        };
+        let attempt =
+            Attempt { next_try_ms: Some(1_714_100_002_999), retries_left: 1, ..attempt(answered(503, "try\nlater")) };
         assert_snapshot!(pretty(&attempt));
     }
 

@@ -264,7 +264,7 @@ pub(crate) async fn gives_back_what_was_stored(store: SharedStore) {
         include_internal_legs: true,
         include_subaccounts: false,
         rare: None,
-        secrets: vec![],
+        secrets: Default::default(),
     };
     let stored = firing(1, "h1", None);
     let mut travelled = firing(2, "", None);
@@ -357,11 +357,7 @@ pub(crate) async fn one_group_may_change_a_firing_twice(store: SharedStore) {
     let lease = LeaseToken("mine".into());
     let parked = |id| {
         let firing = firing(id, "h1", Some("mine"));
-        Entry {
-            attempt: None,
-            counts_as_failure: false,
-            change: FiringChange::Park { firing, until_ms: NOW + 1000 },
-        }
+        Entry { attempt: None, counts_as_failure: false, change: FiringChange::Park { firing, until_ms: NOW + 1000 } }
     };
     let mut group = vec![parked(1), parked(2)];
     group.extend(change(FiringChange::Delivered { id: firing(1, "h1", None).id, lease }));

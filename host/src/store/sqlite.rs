@@ -139,13 +139,7 @@ impl Store for SqliteStore {
         self.hook_changes(cursor, limit).await
     }
 
-    async fn disable_hook(
-        &self,
-        id: &HookId,
-        reason: &str,
-        notices: &[Notice],
-        now_ms: UnixMs,
-    ) -> StoreResult<bool> {
+    async fn disable_hook(&self, id: &HookId, reason: &str, notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool> {
         self.switch_off_hook(id, reason, notices, now_ms).await
     }
 

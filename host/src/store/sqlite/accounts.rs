@@ -182,11 +182,12 @@ impl SqliteStore {
     }
 
     pub(super) async fn list_keys(&self, account: &AccountId) -> StoreResult<Vec<KeyRecord>> {
-        let rows = sqlx::query("SELECT hash, account, name, created_ms FROM keys WHERE account = ? ORDER BY created_ms")
-            .bind(account.as_str())
-            .fetch_all(&self.readers)
-            .await
-            .map_err(failed(READ_KEYS))?;
+        let rows =
+            sqlx::query("SELECT hash, account, name, created_ms FROM keys WHERE account = ? ORDER BY created_ms")
+                .bind(account.as_str())
+                .fetch_all(&self.readers)
+                .await
+                .map_err(failed(READ_KEYS))?;
         each(rows, key)
     }
 

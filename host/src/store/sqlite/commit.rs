@@ -178,10 +178,7 @@ impl SqliteStore {
             .await?;
         COUNT_FAILURES
             .run(&mut transaction, plan.failures, |query, attempt| {
-                query
-                    .bind(text(attempt.hook.as_str()))
-                    .bind(signed(attempt.at_ms))
-                    .bind(text(attempt.account.as_str()))
+                query.bind(text(attempt.hook.as_str())).bind(signed(attempt.at_ms)).bind(text(attempt.account.as_str()))
             })
             .await?;
         KEEP.run(&mut transaction, plan.new, |query, kept| {

@@ -83,8 +83,9 @@ impl SqliteStore {
 
     pub(super) async fn count_firings(&self, hook: Option<&HookId>) -> StoreResult<FiringCounts> {
         let query = match hook {
-            Some(hook) => sqlx::query_as("SELECT state, count(*) FROM firings WHERE hook = ? GROUP BY state")
-                .bind(hook.as_str()),
+            Some(hook) => {
+                sqlx::query_as("SELECT state, count(*) FROM firings WHERE hook = ? GROUP BY state").bind(hook.as_str())
+            }
             None => sqlx::query_as("SELECT state, count(*) FROM firings GROUP BY state"),
         };
         let rows: Vec<(i64, i64)> = query.fetch_all(&self.readers).await.map_err(failed("count firings"))?;

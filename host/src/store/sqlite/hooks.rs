@@ -96,11 +96,7 @@ impl SqliteStore {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        sqlx::query("DELETE FROM firings WHERE hook = ?")
-            .bind(id)
-            .execute(&mut **transaction)
-            .await
-            .map_err(&doing)?;
+        sqlx::query("DELETE FROM firings WHERE hook = ?").bind(id).execute(&mut **transaction).await.map_err(&doing)?;
         clear_failures(transaction, id).await?;
         Ok(true)
     }

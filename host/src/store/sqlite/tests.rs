@@ -100,8 +100,7 @@ async fn what_was_written_is_there_after_opening_again() {
     store.close().await;
     let store = SqliteStore::open(&url(&folder)).await.expect("it opens again");
     assert_eq!(store.accounts().await.expect("read").len(), 1);
-    let synchronous: i64 =
-        sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.writer).await.expect("it is told");
+    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&store.writer).await.expect("it is told");
     assert_eq!(synchronous, 2, "FULL: what is answered survives a power cut");
 }
 
@@ -168,7 +167,8 @@ fn typical_attempt(n: u64) -> Attempt {
 #[test]
 #[ignore = "measures, does not judge"]
 fn what_a_row_costs() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         for (kind, rows) in [("attempts", 256), ("attempts", 512), ("attempts", 64), ("waiting", 256)] {
             let (store, folder) = open().await;

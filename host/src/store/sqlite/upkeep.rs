@@ -17,12 +17,13 @@ fn settings_of(account: Option<&AccountId>) -> &str {
 
 impl SqliteStore {
     pub(super) async fn count_failures(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32> {
-        let count: i64 = sqlx::query_scalar("SELECT coalesce(sum(count), 0) FROM failures WHERE hook = ? AND at_ms > ?")
-            .bind(hook.as_str())
-            .bind(signed(after_ms))
-            .fetch_one(&self.readers)
-            .await
-            .map_err(failed("count failures"))?;
+        let count: i64 =
+            sqlx::query_scalar("SELECT coalesce(sum(count), 0) FROM failures WHERE hook = ? AND at_ms > ?")
+                .bind(hook.as_str())
+                .bind(signed(after_ms))
+                .fetch_one(&self.readers)
+                .await
+                .map_err(failed("count failures"))?;
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 

@@ -1,0 +1,122 @@
+//! Accounts, their API keys, and numbers.
+
+use serde_json::Value;
+
+use super::{Import, ImportError, text};
+use crate::{
+    account::{Account, KeyRecord, hash_key},
+    message::{AccountId, Object},
+};
+
+/// Rows that are written in one transaction.
+const ROWS_AT_ONCE: usize = 500;
+/// What a key from KAZOO is called.
+const KEY_NAME: &str = "pvt_api_key";
+
+impl Import<'_> {
+    pub(super) async fn load_accounts(&mut self, documents: &[Object]) -> Result<(), ImportError> {
+        let mut read = Vec::with_capacity(documents.len());
+        for document in documents {
+            let Some(id) = self.id(document, "account") else { continue };
+            match self.account(id, document) {
+                Ok(account) => read.push((account, text(document, "pvt_api_key"))),
+                Err(reason) => self.report.refuse(id, reason),
+            }
+        }
+        // Parents have shorter trees than their children; whatever is refused takes along what is below it.
+        read.sort_by_key(|(account, _)| account.tree.len());
+        let mut accounts = Vec::with_capacity(read.len());
+        let mut keys = Vec::new();
+        for (account, key) in read {
+            if let Some(unknown) = account.tree.iter().find(|ancestor| !self.known.contains(*ancestor)) {
+                let reason = format!("account {unknown} of its pvt_tree is not known; put it into the file too");
+                self.report.refuse(account.id.as_str(), reason);
+                continue;
+            }
+            self.known.insert(account.id.clone());
+            if let Some(key) = key.filter(|key| !key.is_empty()) {
+                let (hash, account) = (hash_key(key), account.id.clone());
+                keys.push(KeyRecord { hash, account, name: KEY_NAME.into(), created_ms: self.now_ms });
+            }
+            accounts.push(account);
+        }
+        for some in accounts.chunks(ROWS_AT_ONCE) {
+            for changed in self.store.put_accounts(some, self.now_ms).await? {
+                self.report.accounts.add(changed);
+            }
+        }
+        for key in keys {
+            self.load_key(key).await?;
+        }
+        Ok(())
+    }
+
+    /// A key that opens an account already is never moved to another, nor given another name.
+    async fn load_key(&mut self, key: KeyRecord) -> Result<(), ImportError> {
+        match self.store.key(&key.hash).await? {
+            None => self.report.keys.add(self.store.put_key(&key).await?),
+            Some(found) if found.account == key.account => self.report.keys.add(false),
+            Some(found) => {
+                let reason =
+                    format!("its pvt_api_key is the key of account {} already; give it another", found.account);
+                self.report.refuse(key.account.as_str(), reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn account(&self, id: &str, document: &Object) -> Result<Account, String> {
+        if !AccountId::is_valid(id) {
+            return Err("_id cannot be an account's; it has to be 1 to 64 of a-z 0-9 _ -".into());
+        }
+        let mut tree = match document.get("pvt_tree") {
+            None | Some(Value::Null) => Vec::new(),
+            Some(Value::Array(ids)) => ids
+                .iter()
+                .map(|id| id.as_str().map(AccountId::from))
+                .collect::<Option<Vec<_>>>()
+                .ok_or("pvt_tree has to be a list of account ids")?,
+            Some(_) => return Err("pvt_tree has to be a list of account ids".into()),
+        };
+        let id = AccountId::from(id);
+        if tree.contains(&id) {
+            return Err("it stands in its own pvt_tree; mend the tree".into());
+        }
+        // All that comes from elsewhere stands below the account that has been here from the start.
+        if id == *self.master {
+            tree.clear();
+        } else if tree.first() != Some(self.master) {
+            if tree.contains(self.master) {
+                return Err(format!("the master account {} is not at the root of its pvt_tree; mend it", self.master));
+            }
+            tree.insert(0, self.master.clone());
+        }
+        let reseller = text(document, "pvt_reseller_id")
+            .and_then(|reseller| tree.iter().find(|ancestor| ancestor.as_str() == reseller))
+            .or(tree.first())
+            .cloned();
+        let name = text(document, "name").unwrap_or(id.as_str()).to_owned();
+        Ok(Account { id, name, tree, reseller })
+    }
+
+    pub(super) async fn load_numbers(&mut self, documents: &[Object]) -> Result<(), ImportError> {
+        let mut numbers = Vec::with_capacity(documents.len());
+        for document in documents {
+            let Some(id) = self.id(document, "number") else { continue };
+            match text(document, "pvt_assigned_to").map(AccountId::from) {
+                Some(account) if self.known.contains(&account) => numbers.push((id.to_owned(), account)),
+                Some(account) => {
+                    let reason = format!("account {account} (pvt_assigned_to) is not known; put it into the file too");
+                    self.report.refuse(id, reason);
+                }
+                None => self.report.refuse(id, "pvt_assigned_to is missing: the number belongs to nobody"),
+            }
+        }
+        for some in numbers.chunks(ROWS_AT_ONCE) {
+            for changed in self.store.put_numbers(some).await? {
+                self.report.numbers.add(changed);
+            }
+        }
+        Ok(())
+    }
+}
