@@ -28,17 +28,12 @@ use std::{
 };
 
 use metrics::{counter, histogram};
-use thiserror::Error;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use self::{client::Client, lanes::Lanes, retry::Verdict, signature::Secret};
 use crate::{
-    attempt::{
-        Attempt, Fault, Outcome, SentRequest,
-        disabler::{Disabled, Disabler, GONE},
-        log::{AttemptLog, LogError},
-    },
+    attempt::{Attempt, Fault, Outcome, SentRequest, disabler::Disabler, log::AttemptLog},
     clock::Clock,
     hook::{Hook, table::HookTable},
     message::{Firing, LeaseToken, Target, UnixMs},
@@ -48,17 +43,6 @@ use crate::{
         secrets::{HostKey, SecretError},
     },
 };
-
-/// It is not certain that a firing has ended or is stored. Our fault; its message has to come again.
-#[derive(Debug, Error)]
-pub enum FiringError {
-    /// A row could not be written.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// The hook could not be judged.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// Makes tries of firings, each until it has ended or is stored.
 pub struct Firer {
@@ -75,13 +59,11 @@ pub struct Firer {
     /// Where tries are recorded.
     pub log: Arc<AttemptLog>,
     /// Judges hooks that fail.
-    pub disabler: Disabler,
+    pub disabler: Arc<Disabler>,
     /// KAZOO's `cluster_id`, written last into every payload.
     pub cluster_id: Arc<str>,
     /// What time it is.
     pub clock: Clock,
-    /// Rung when a notice was written that is to be published.
-    pub to_tell: Arc<Notify>,
     /// Tells the scheduler that something was stored.
     pub stored: Arc<Notify>,
     /// Tries that go on after their message was settled.
@@ -93,7 +75,7 @@ type Parked = Arc<OnceLock<LeaseToken>>;
 
 impl Firer {
     /// Tries a firing; returns when it has ended or is stored. An error means that neither is certain.
-    pub async fn fire(self: &Arc<Self>, firing: Firing) -> Result<(), FiringError> {
+    pub async fn fire(self: &Arc<Self>, firing: Firing) -> Result<(), StoreError> {
         let Some(hook) = self.hook_now(&firing) else {
             return self.give_up(firing, "the hook is disabled or deleted").await;
         };
@@ -123,10 +105,10 @@ impl Firer {
     /// Waits for a try; when it stays open too long, stores the firing under a lease and lets the try go on by itself.
     async fn until_done_or_parked(
         self: &Arc<Self>,
-        mut trying: std::pin::Pin<Box<impl Future<Output = Result<(), FiringError>> + Send + 'static>>,
+        mut trying: std::pin::Pin<Box<impl Future<Output = Result<(), StoreError>> + Send + 'static>>,
         mut firing: Firing,
         parked: &Parked,
-    ) -> Result<(), FiringError> {
+    ) -> Result<(), StoreError> {
         let patience = tokio::time::sleep(Duration::from_millis(self.settings.park_after_ms));
         tokio::select! {
             biased;
@@ -157,7 +139,7 @@ impl Firer {
     }
 
     /// One try, from request to recorded row, and what follows from it.
-    async fn try_once(&self, mut firing: Firing, hook: &Hook, parked: &Parked) -> Result<(), FiringError> {
+    async fn try_once(&self, mut firing: Firing, hook: &Hook, parked: &Parked) -> Result<(), StoreError> {
         let at_ms = self.clock.now_ms();
         let (sent, outcome, took) = self.send(&firing, hook, at_ms).await;
         firing.tries += 1;
@@ -191,37 +173,15 @@ impl Firer {
             Verdict::Delivered => {}
             // An inline hook is in no table: there is nothing to switch off.
             _ if !is_stored_hook => self.stored.notify_one(),
-            Verdict::Disable { .. } => {
-                self.switched_off(&self.disabler.disable(&hook.account, &hook.id, GONE).await?);
+            Verdict::Disable { reason } => {
+                self.disabler.disable(&hook.account, &hook.id, &reason).await?;
             }
             Verdict::Retry { .. } | Verdict::GiveUp { .. } => {
                 self.stored.notify_one();
-                if let Some(disabled) = self.disabler.judge(&hook.account, &hook.id).await? {
-                    self.switched_off(&disabled);
-                }
+                self.disabler.judge(&hook.account, &hook.id).await?;
             }
         }
         Ok(())
-    }
-
-    /// A hook was switched off: it leaves the table, and the platform is told.
-    fn switched_off(&self, disabled: &Disabled) {
-        self.hooks.remove(&disabled.account, &disabled.hook);
-        if disabled.by_us {
-            counter!("hookbox_hooks_disabled_total").increment(1);
-            self.to_tell.notify_one();
-        }
-    }
-
-    /// Judges all failing hooks, every quarter of the failure window, for ever.
-    pub async fn sweep_failing_hooks(&self) -> Result<(), StoreError> {
-        loop {
-            let pause_ms = self.disabler.sweep_pause_ms().await?;
-            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
-            for disabled in self.disabler.sweep().await? {
-                self.switched_off(&disabled);
-            }
-        }
     }
 
     /// Makes the request and sends it. A request that cannot be made is an outcome too: what is wrong is in the hook.
@@ -255,14 +215,14 @@ impl Firer {
         }
     }
 
-    async fn store(&self, firing: Firing, due_ms: UnixMs) -> Result<(), FiringError> {
+    async fn store(&self, firing: Firing, due_ms: UnixMs) -> Result<(), StoreError> {
         counter!("hookbox_firings_over_limit_total").increment(1);
         self.record(None, false, FiringChange::Wait { firing: Box::new(firing), due_ms }).await?;
         self.stored.notify_one();
         Ok(())
     }
 
-    async fn give_up(&self, firing: Firing, reason: &str) -> Result<(), FiringError> {
+    async fn give_up(&self, firing: Firing, reason: &str) -> Result<(), StoreError> {
         let at_ms = self.clock.now_ms();
         let change = FiringChange::Undelivered { firing: Box::new(firing), reason: reason.to_owned(), at_ms };
         self.record(None, false, change).await
@@ -273,8 +233,8 @@ impl Firer {
         attempt: Option<Attempt>,
         counts_as_failure: bool,
         change: FiringChange,
-    ) -> Result<(), FiringError> {
-        Ok(self.log.record(Entry { attempt, counts_as_failure, change }).await?)
+    ) -> Result<(), StoreError> {
+        self.log.record(Entry { attempt, counts_as_failure, change }).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! The long-running parts, each handed to the supervisor as a way to start it (again).
 
-use std::{convert::Infallible, sync::Arc};
+use std::sync::Arc;
 
 use tokio::sync::{Mutex, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -38,18 +38,15 @@ impl Supervisors {
 /// Starts what works without a broker.
 pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
     let Supervisors { parts, recorder, .. } = supervisors;
-    let log = Arc::clone(&stages.log);
-    recorder.start("recorder", move || {
-        let log = Arc::clone(&log);
-        async move {
-            log.run().await;
-            Ok::<_, Infallible>(())
-        }
+    let (log, recording) = (Arc::clone(&stages.log), supervisors.recording.clone());
+    recorder.start_to_its_end("recorder", move || {
+        let (log, recording) = (Arc::clone(&log), recording.clone());
+        async move { log.run(recording).await }
     });
-    let firer = Arc::clone(&stages.firer);
+    let disabler = Arc::clone(&stages.disabler);
     parts.start("disabler", move || {
-        let firer = Arc::clone(&firer);
-        async move { firer.sweep_failing_hooks().await }
+        let disabler = Arc::clone(&disabler);
+        async move { disabler.run().await }
     });
     let scheduler = Arc::new(Scheduler { store: Arc::clone(&stages.store), firer: Arc::clone(&stages.firer) });
     parts.start("retry scheduler", move || {

@@ -11,7 +11,7 @@ use crate::{
     account::AccountTree,
     attempt::{
         disabler::Disabler,
-        log::{AttemptLog, LogLimits},
+        log::AttemptLog,
     },
     changes::{Cursors, Follower},
     clock::Clock,
@@ -39,6 +39,7 @@ pub struct Stages {
     pub(super) modules: Arc<Modules>,
     pub(super) watcher: Option<Watcher>,
     pub(super) log: Arc<AttemptLog>,
+    pub(super) disabler: Arc<Disabler>,
     pub(super) firer: Arc<Firer>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
@@ -91,9 +92,13 @@ impl Stages {
         write_metadata(&modules, &store).await?;
         tracing::info!(modules = modules.active().len(), "modules ready");
 
-        let log_successes = settings.webhooks.log_successful_attempts;
-        let log = AttemptLog::new(Arc::clone(&store), clock.clone(), LogLimits::new(settings), log_successes);
-        let log = Arc::new(log);
+        let log = Arc::new(AttemptLog::new(
+            Arc::clone(&store),
+            &settings.store,
+            &settings.attempts,
+            &settings.webhooks,
+            clock.clone(),
+        ));
         let disabler = Disabler::new(
             Arc::clone(&store),
             Arc::clone(&accounts),
@@ -101,6 +106,13 @@ impl Stages {
             clock.clone(),
             node_name(),
         );
+        let disabler = Arc::new(disabler.on_disabled({
+            let (hooks, to_tell) = (Arc::clone(&hooks), Arc::clone(&to_tell));
+            move |disabled| {
+                hooks.remove(&disabled.account, &disabled.hook);
+                to_tell.notify_one();
+            }
+        }));
         let under_way = TaskTracker::new();
         let firer = Arc::new(Firer {
             settings: Arc::clone(&firing),
@@ -109,10 +121,9 @@ impl Stages {
             client: Client::new(&firing).map_err(|error| StartError::Client(error.to_string()))?,
             lanes: Lanes::new(&firing),
             log: Arc::clone(&log),
-            disabler,
+            disabler: Arc::clone(&disabler),
             cluster_id: cluster_id.into(),
             clock: clock.clone(),
-            to_tell: Arc::clone(&to_tell),
             stored: Arc::new(Notify::new()),
             under_way: under_way.clone(),
         });
@@ -141,6 +152,7 @@ impl Stages {
             modules,
             watcher,
             log,
+            disabler,
             firer,
             pipeline,
             decoder,
