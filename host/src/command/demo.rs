@@ -64,10 +64,11 @@ async fn show(folder: &Path, stay: bool) -> Result<(), String> {
     receivers.wait_for_kinds(&documents::KINDS, deadline).await?;
     wait_until_disabled(&host, deadline).await?;
     receivers.wait_for_slow(deadline).await?;
+    wait_until_settled(&host, deadline).await?;
 
     println!("\nWhat happened:\n");
     println!("  {kinds} messages, one of each kind, became {events} events; {} requests arrived.", receivers.count());
-    println!("  Every request but those of unsigned inline hooks carried a Standard Webhooks signature.");
+    println!("  {} of them were signed (Standard Webhooks); the slow receiver held up nobody.", receivers.signed());
     summary(&host).await?;
     if stay {
         println!("\nStill up at http://{} (master key {key}); end it with Ctrl-C.", host.api_address);
@@ -142,16 +143,27 @@ async fn wait_until_disabled(host: &RunningHost, deadline: Instant) -> Result<()
     }
 }
 
+/// The slow receiver has answered, but the row of the attempt may still be on its way.
+async fn wait_until_settled(host: &RunningHost, deadline: Instant) -> Result<(), String> {
+    while host.store.firing_counts(None).await.map_err(|error| chain(&error))?.waiting > 0 {
+        if Instant::now() >= deadline {
+            return Err("firings were still waiting at the end".into());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
 /// What the store knows: attempts by hook.
 async fn summary(host: &RunningHost) -> Result<(), String> {
-    println!("\n  {:<34} {:>9} {:>9}  now", "hook", "delivered", "failed");
+    println!("\n  {:<36} {:>9} {:>9}  now", "hook", "delivered", "failed");
     for (account, hook, name) in documents::hook_names() {
         let (account, hook) = (AccountId::from(account), HookId::from(hook));
         let attempts = host.store.attempts(&account, Some(&hook), 1000).await.map_err(|error| chain(&error))?;
         let delivered = attempts.iter().filter(|attempt| attempt["result"] == "success").count();
         let record = host.store.hook(&hook).await.map_err(|error| chain(&error))?;
         let now = record.and_then(|record| record.disabled_message).map_or("enabled".into(), |why| format!("disabled: {why}"));
-        println!("  {name:<34} {delivered:>9} {:>9}  {now}", attempts.len() - delivered);
+        println!("  {name:<36} {delivered:>9} {:>9}  {now}", attempts.len() - delivered);
     }
     Ok(())
 }

@@ -33,6 +33,7 @@ pub(super) struct Receivers {
 struct Seen {
     kinds: BTreeSet<String>,
     requests: usize,
+    signed: usize,
     slow: usize,
 }
 
@@ -75,6 +76,11 @@ impl Receivers {
     /// How many requests arrived.
     pub(super) fn count(&self) -> usize {
         self.seen.borrow().requests
+    }
+
+    /// How many of them were signed.
+    pub(super) fn signed(&self) -> usize {
+        self.seen.borrow().signed
     }
 
     /// Waits until the healthy receiver has seen every kind.
@@ -120,6 +126,7 @@ async fn receive(State(shared): State<Shared>, request: Request) -> StatusCode {
     println!("  {kind:<16} {method:<4} {path:<10} to the {word:<7} receiver, {signature}, answered {}", status.as_u16());
     sender.send_modify(|seen| {
         seen.requests += 1;
+        seen.signed += usize::from(signed);
         seen.slow += usize::from(*temper == Temper::Slow);
         if *temper == Temper::Healthy {
             seen.kinds.insert(kind);
