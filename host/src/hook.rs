@@ -1,13 +1,32 @@
 //! Stage 3, match: what a hook is, which settings are valid, and (in [`matching`]) which hooks want an event.
 //!
-//! A hook is stored as the document that KAZOO would have ([`HookRecord`]), and worked with as [`Hook`].
+//! A hook is stored as the document that KAZOO would have ([`HookRecord`]), and worked with as [`Hook`]. The parts:
+//! [`document`] reads the one into the other and says all that is wrong with it ([`HookProblems`]), [`headers`] says which
+//! request headers a tenant may set, [`selectors`], [`filter`] and [`matching`] say by plain rules whether a hook wants an
+//! event, and [`table`] holds all hooks and finds those of an event.
+
+pub mod document;
+pub mod filter;
+pub mod headers;
+pub mod matching;
+pub mod problems;
+pub mod selectors;
+pub mod table;
+
+#[cfg(test)]
+pub(crate) mod fixtures;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use problems::{HookProblem, HookProblems};
+
 use crate::message::{AccountId, HookId, Object, UnixMs};
+
+/// The hook event that takes every event.
+pub const EVENT_ALL: &str = "all";
 
 /// A hook as it is stored: KAZOO's document with what Hookbox adds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,7 +82,7 @@ pub struct Hook {
     /// What most hooks do not have.
     pub rare: Option<Box<RareFields>>,
     /// With what its requests are signed; none for one that travelled in a message.
-    pub secrets: Vec<SealedSecret>,
+    pub secrets: Box<[SealedSecret]>,
 }
 
 /// The fields that most hooks do not have.
