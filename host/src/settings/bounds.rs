@@ -1,0 +1,223 @@
+//! Bounds of the settings, as `hookbox.example.toml` names them, and what must fit together. One sentence a problem:
+//! what, where, what to do.
+
+use std::{ops::RangeInclusive, sync::LazyLock};
+
+use super::{EXAMPLE, Settings};
+use crate::message::AccountId;
+
+/// AMQP's short string; the name of the queue for dead letters is `<queue>.dead`.
+const QUEUE_BYTES_MAX: usize = 255 - ".dead".len();
+
+const API_KEY_CHARS_MIN: usize = 32;
+
+/// What is out of bounds. `place` is where the settings came from, as the message shall name it.
+pub(super) fn problems(settings: &Settings, place: &str) -> Vec<String> {
+    let mut check = Check { place, problems: Vec::new() };
+    numbers(settings, &mut check);
+    firing(settings, &mut check);
+    texts(settings, &mut check);
+    check.problems
+}
+
+/// Every number with a bound of its own.
+fn numbers(settings: &Settings, check: &mut Check<'_>) {
+    let Settings { api, store, amqp, ingress, modules, firing, attempts, webhooks, supervisor, shutdown, .. } =
+        settings;
+    for (key, value, bounds) in [
+        ("api.body_bytes_max", api.body_bytes_max, 1..=8_000_000),
+        ("api.request_timeout_ms", api.request_timeout_ms, 100..=600_000),
+        ("api.requests_max", api.requests_max, 1..=100_000),
+        ("api.auth_failures_per_min", u64::from(api.auth_failures_per_min), 1..=100_000),
+        ("store.group_wait_ms", store.group_wait_ms, 0..=1000),
+        ("store.group_rows_max", store.group_rows_max, 1..=10_000),
+        ("store.poll_ms", store.poll_ms, 100..=3_600_000),
+        ("amqp.delivery_limit", amqp.delivery_limit, 10..=1_000_000),
+        ("amqp.prefetch", u64::from(amqp.prefetch), 1..=65_535),
+        ("amqp.requeue_pause_ms", amqp.requeue_pause_ms, 0..=60_000),
+        ("amqp.requeue_pause_ms_max", amqp.requeue_pause_ms_max, 0..=600_000),
+        ("amqp.reconnect_pause_ms_max", amqp.reconnect_pause_ms_max, 100..=600_000),
+        ("ingress.body_bytes_max", ingress.body_bytes_max, 1..=16_777_216),
+        ("ingress.in_flight_max", ingress.in_flight_max, 1..=100_000),
+        ("modules.watch_ms", modules.watch_ms, 50..=3_600_000),
+        ("modules.workers", modules.workers, 0..=256),
+        ("modules.queue_max", modules.queue_max, 1..=100_000),
+        ("modules.share_percent", modules.share_percent, 1..=100),
+        ("modules.time_limit_ms", modules.time_limit_ms, 1..=10_000),
+        ("modules.fuel_max", modules.fuel_max, 100_000..=100_000_000_000),
+        ("modules.memory_bytes_max", modules.memory_bytes_max, 1_048_576..=67_108_864),
+        ("modules.keep_resident_bytes", modules.keep_resident_bytes, 0..=16_777_216),
+        ("modules.instances_max", modules.instances_max, 8..=1000),
+        ("modules.events_max", modules.events_max, 1..=10_000),
+        ("modules.output_bytes_max", modules.output_bytes_max, 1024..=16_777_216),
+        ("modules.log_bytes_max", modules.log_bytes_max, 0..=1_048_576),
+        ("modules.bindings_max", modules.bindings_max, 1..=10_000),
+        ("modules.component_bytes_max", modules.component_bytes_max, 1024..=67_108_864),
+        ("modules.fault_count", modules.fault_count, 1..=10_000),
+        ("modules.fault_window_ms", modules.fault_window_ms, 1000..=3_600_000),
+        ("firing.connect_timeout_ms", firing.connect_timeout_ms, 1..=60_000),
+        ("firing.request_timeout_ms_max", firing.request_timeout_ms_max, 1..=120_000),
+        ("firing.response_bytes_max", firing.response_bytes_max, 0..=1_048_576),
+        ("firing.park_after_ms", firing.park_after_ms, 10..=60_000),
+        ("firing.lease_ms", firing.lease_ms, 2000..=3_600_000),
+        ("firing.retry_jitter_percent", firing.retry_jitter_percent, 0..=100),
+        ("firing.retry_after_max_s", firing.retry_after_max_s, 0..=604_800),
+        ("firing.max_in_flight_max", firing.max_in_flight_max, 1..=100_000),
+        ("firing.rate_limit_per_s_max", firing.rate_limit_per_s_max, 1..=1_000_000),
+        ("firing.claim_rows_max", firing.claim_rows_max, 1..=10_000),
+        ("firing.claim_poll_ms", firing.claim_poll_ms, 50..=60_000),
+        ("firing.full_pause_ms", firing.full_pause_ms, 1..=60_000),
+        ("firing.headers_max", firing.headers_max, 0..=100),
+        ("firing.headers_bytes_max", firing.headers_bytes_max, 0..=65_536),
+        ("firing.old_secret_hours", firing.old_secret_hours, 0..=168),
+        ("attempts.keep_days", attempts.keep_days, 1..=3650),
+        ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), 1..=1_000_000),
+        ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, 1000..=86_400_000),
+        ("supervisor.pause_ms", supervisor.pause_ms, 1..=60_000),
+        ("supervisor.pause_ms_max", supervisor.pause_ms_max, 1..=600_000),
+        ("supervisor.restarts_max", supervisor.restarts_max, 1..=1000),
+        ("supervisor.restarts_window_s", supervisor.restarts_window_s, 1..=3600),
+        ("shutdown.grace_ms", shutdown.grace_ms, 0..=600_000),
+    ] {
+        check.number(key, value, bounds);
+    }
+    check.at_least(
+        "amqp.requeue_pause_ms_max",
+        amqp.requeue_pause_ms_max,
+        "amqp.requeue_pause_ms",
+        amqp.requeue_pause_ms,
+    );
+    check.at_least("supervisor.pause_ms_max", supervisor.pause_ms_max, "supervisor.pause_ms", supervisor.pause_ms);
+}
+
+/// The firing section, where numbers bound each other.
+fn firing(settings: &Settings, check: &mut Check<'_>) {
+    let firing = &settings.firing;
+    // When a ceiling is out of bounds itself, that is said once, above.
+    check.number(
+        "firing.request_timeout_ms",
+        firing.request_timeout_ms,
+        1..=firing.request_timeout_ms_max.clamp(1, 120_000),
+    );
+    check.number("firing.max_in_flight", firing.max_in_flight, 1..=firing.max_in_flight_max.clamp(1, 10_000));
+    let lease_ms_min = 2 * firing.request_timeout_ms_max.min(120_000);
+    if firing.lease_ms <= lease_ms_min {
+        let why = "so that no other process takes a firing whose request is still under way";
+        check.wrong(
+            "firing.lease_ms",
+            firing.lease_ms,
+            &format!("use more than {lease_ms_min} (two firing.request_timeout_ms_max), {why}"),
+        );
+    }
+    let pauses = &firing.retry_schedule_s;
+    if !(1..=20).contains(&pauses.len()) {
+        check.wrong("firing.retry_schedule_s", format!("a list of {}", pauses.len()), "use 1 to 20 pauses");
+    }
+    for pause in pauses.iter().filter(|pause| **pause > 86_400) {
+        check.wrong("firing.retry_schedule_s", format!("a list with {pause}"), "use 0 to 86400 for each pause");
+    }
+    for word in firing.retry_on.iter().filter(|word| !is_retry_word(word)) {
+        let use_ = "use connection, timeout, a status from 300 to 599, 3xx, 4xx or 5xx";
+        check.wrong("firing.retry_on", format!("a list with {word:?}"), use_);
+    }
+}
+
+fn is_retry_word(word: &str) -> bool {
+    matches!(word, "connection" | "timeout" | "3xx" | "4xx" | "5xx")
+        || (word.len() == 3 && word.parse::<u16>().is_ok_and(|status| (300..=599).contains(&status)))
+}
+
+/// Names, URLs and keys.
+fn texts(settings: &Settings, check: &mut Check<'_>) {
+    let Settings { store, amqp, master, telemetry, .. } = settings;
+    if store.url.strip_prefix("sqlite:").is_none_or(str::is_empty) {
+        // What is there may hold a password, so only its scheme is shown.
+        let scheme = store.url.split(':').next().unwrap_or_default();
+        check.wrong("store.url", format!("of the kind {scheme:?}"), "use sqlite:PATH");
+    }
+    if let Some(url) = &amqp.url {
+        let scheme = url.split("://").next().filter(|scheme| scheme.len() < url.len()).unwrap_or_default();
+        if !matches!(scheme, "amqp" | "amqps") {
+            check.wrong(
+                "amqp.url",
+                format!("of the kind {scheme:?}"),
+                "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…",
+            );
+        } else if url::Url::parse(url).is_ok_and(|url| url.host_str().is_none_or(str::is_empty))
+            || url::Url::parse(url).is_err()
+        {
+            check.wrong("amqp.url", "no URL with a host", "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…");
+        }
+    }
+    if amqp.queue.is_empty() || amqp.queue.len() > QUEUE_BYTES_MAX {
+        check.wrong(
+            "amqp.queue",
+            format!("{} bytes long", amqp.queue.len()),
+            &format!("use 1 to {QUEUE_BYTES_MAX} bytes"),
+        );
+    } else if amqp.queue.starts_with("amq.") {
+        check.wrong(
+            "amqp.queue",
+            format!("{:?}", amqp.queue),
+            "use a name that does not begin with amq., which brokers keep for themselves",
+        );
+    }
+    for pointer in amqp.account_pointers.iter().filter(|pointer| !pointer.starts_with('/')) {
+        check.wrong("amqp.account_pointers", format!("a list with {pointer:?}"), "begin each JSON pointer with /");
+    }
+    if let Some(id) = master.account_id.as_deref().filter(|id| !AccountId::is_valid(id)) {
+        check.wrong("master.account_id", format!("{id:?}"), "use 32 hex digits, or 1 to 64 of a-z 0-9 _ -");
+    }
+    if let Some(key) = &master.api_key {
+        let chars = key.chars().count();
+        if chars < API_KEY_CHARS_MIN {
+            check.wrong(
+                "master.api_key",
+                format!("{chars} characters long"),
+                &format!("use at least {API_KEY_CHARS_MIN}"),
+            );
+        }
+    }
+    if telemetry.log.trim().is_empty() {
+        check.wrong("telemetry.log", "empty", "use error, warn, info, debug or trace");
+    }
+}
+
+/// Collects what is wrong.
+struct Check<'a> {
+    place: &'a str,
+    problems: Vec<String>,
+}
+
+impl Check<'_> {
+    fn number(&mut self, key: &str, value: u64, bounds: RangeInclusive<u64>) {
+        if !bounds.contains(&value) {
+            self.wrong(key, value, &format!("use {} to {}", bounds.start(), bounds.end()));
+        }
+    }
+
+    fn at_least(&mut self, key: &str, value: u64, other: &str, least: u64) {
+        if value < least {
+            self.wrong(key, value, &format!("use at least {other}, which is {least}"));
+        }
+    }
+
+    fn wrong(&mut self, key: &str, value: impl std::fmt::Display, remedy: &str) {
+        let or = default_of(key).map_or_else(String::new, |default| format!(", or delete the line for {default}"));
+        self.problems.push(format!("{}: {key} is {value}; {remedy}{or}", self.place));
+    }
+}
+
+/// The default as the example has it; `None` for what is unset there.
+fn default_of(key: &str) -> Option<String> {
+    static DEFAULTS: LazyLock<toml::Table> = LazyLock::new(|| EXAMPLE.parse().unwrap_or_default());
+    let (section, key) = key.split_once('.')?;
+    DEFAULTS.get(section)?.get(key).map(|default| match default {
+        toml::Value::Array(_) => "the default".to_owned(),
+        other => other.to_string(),
+    })
+}
+
+#[cfg(test)]
+#[path = "bounds_tests.rs"]
+mod tests;
