@@ -19,9 +19,7 @@ use url::{Host, Url};
 
 /// An address that may not be dialled. The tenant's fault as a rule; the operator can allow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error(
-    "{address} is {kind}; use a public address, or have the operator add it to firing.allow_addresses"
-)]
+#[error("{address} is {kind}; use a public address, or have the operator add it to firing.allow_addresses")]
 pub struct AddressRefused {
     /// The address as it was resolved or written, not the inner one.
     pub address: IpAddr,
@@ -74,11 +72,7 @@ pub fn judge(address: IpAddr, allow: &[IpNet]) -> Result<(), AddressRefused> {
     let kind = match address {
         IpAddr::V4(v4) => kind_v4(v4),
         IpAddr::V6(v6) => match inner_v4(v6) {
-            Some(inner) => inner
-                .into_iter()
-                .flatten()
-                .filter(|v4| !listed(IpAddr::V4(*v4), allow))
-                .find_map(kind_v4),
+            Some(inner) => inner.into_iter().flatten().filter(|v4| !listed(IpAddr::V4(*v4), allow)).find_map(kind_v4),
             None => kind_v6(v6),
         },
     };
@@ -186,9 +180,22 @@ mod tests {
     #[test]
     fn public_addresses_may_be_dialled() {
         for address in [
-            "1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.0", "172.15.0.1", "172.32.0.1", "198.17.0.1", "198.20.0.1",
-            "223.255.255.255", "169.253.0.1", "2606:4700::1111", "2a00:1450:4001::1", "2001:4860:4860::8888",
-            "::ffff:8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1",
+            "1.1.1.1",
+            "8.8.8.8",
+            "100.63.255.255",
+            "100.128.0.0",
+            "172.15.0.1",
+            "172.32.0.1",
+            "198.17.0.1",
+            "198.20.0.1",
+            "223.255.255.255",
+            "169.253.0.1",
+            "2606:4700::1111",
+            "2a00:1450:4001::1",
+            "2001:4860:4860::8888",
+            "::ffff:8.8.8.8",
+            "64:ff9b::8.8.8.8",
+            "2002:808:808::1",
         ] {
             assert_eq!(refused(address), None, "{address}");
         }
@@ -285,10 +292,21 @@ mod tests {
     #[test]
     fn literals_are_found_in_all_their_forms() {
         for uri in [
-            "http://0/", "http://0:5984/_replicate//", "http://0x7f.1/", "http://2130706433/", "http://127.1/",
-            "http://0177.0.0.1/", "http://[::ffff:127.0.0.1]/", "http://[::1]:80/", "https://user:pass@192.168.6.8:0/",
-            "http://127.0.0.1./", "http://%31%32%37.0.0.1/", "http://①②⑦.0.0.1/", "https://localhost:345/webhook",
-            "http://LOCALHOST./", "http://a.localhost/",
+            "http://0/",
+            "http://0:5984/_replicate//",
+            "http://0x7f.1/",
+            "http://2130706433/",
+            "http://127.1/",
+            "http://0177.0.0.1/",
+            "http://[::ffff:127.0.0.1]/",
+            "http://[::1]:80/",
+            "https://user:pass@192.168.6.8:0/",
+            "http://127.0.0.1./",
+            "http://%31%32%37.0.0.1/",
+            "http://①②⑦.0.0.1/",
+            "https://localhost:345/webhook",
+            "http://LOCALHOST./",
+            "http://a.localhost/",
         ] {
             let parsed = Url::parse(uri).unwrap();
             assert!(judge_literal(&parsed, &[]).is_err(), "{uri} as {parsed}");

@@ -12,13 +12,7 @@
 //!
 //! *Not* guaranteed: `content-length` and `content-encoding` of a compressed answer, which the decompression takes away.
 
-use std::{
-    error::Error,
-    io,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use hickory_resolver::{TokioResolver, config::LookupIpStrategy, net::NetError};
 use ipnet::IpNet;
@@ -164,7 +158,9 @@ impl Failure {
             if let Some(lookup) = cause.downcast_ref::<LookupError>() {
                 let fault = match lookup {
                     LookupError::Refused { .. } => Fault::AddressRefused,
-                    LookupError::Failed { .. } | LookupError::NoAddress { .. } | LookupError::NoResolver { .. } => Fault::NameLookup,
+                    LookupError::Failed { .. } | LookupError::NoAddress { .. } | LookupError::NoResolver { .. } => {
+                        Fault::NameLookup
+                    }
                 };
                 return Self::new(fault, with_source(lookup));
             }
@@ -173,7 +169,10 @@ impl Failure {
             }
             if let Some(http) = cause.downcast_ref::<hyper::Error>() {
                 if http.is_incomplete_message() || http.is_closed() || http.is_canceled() {
-                    return Self::new(Fault::Connection, format!("{receiver} closed the connection before it answered"));
+                    return Self::new(
+                        Fault::Connection,
+                        format!("{receiver} closed the connection before it answered"),
+                    );
                 }
                 if http.is_parse() || http.is_parse_too_large() || http.is_parse_status() {
                     return Self::new(Fault::BadAnswer, format!("{receiver} did not answer in HTTP: {http}"));
@@ -211,9 +210,11 @@ fn receiver_name(uri: &Url) -> String {
 
 /// An error and what is behind it. `io::Error` hides its inner error from `source`, so it is asked for it.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-        Some(inner) => Some(inner as &(dyn Error + 'static)),
-        None => error.source(),
+    std::iter::successors(Some(error), |&error: &&'a (dyn Error + 'static)| {
+        match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner as &(dyn Error + 'static)),
+            None => error.source(),
+        }
     })
 }
 
@@ -224,9 +225,13 @@ fn with_source(error: &LookupError) -> String {
 fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, Failure> {
     let mut map = HeaderMap::with_capacity(headers.len() + 2);
     for (name, value) in headers {
-        let bad = || Failure::new(Fault::BadRequest, format!("the header {name:?} cannot be sent; mend the hook's headers"));
+        let bad =
+            || Failure::new(Fault::BadRequest, format!("the header {name:?} cannot be sent; mend the hook's headers"));
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-        map.append(name, HeaderValue::from_str(value).or_else(|_| HeaderValue::from_bytes(value.as_bytes())).map_err(|_| bad())?);
+        map.append(
+            name,
+            HeaderValue::from_str(value).or_else(|_| HeaderValue::from_bytes(value.as_bytes())).map_err(|_| bad())?,
+        );
     }
     Ok(map)
 }
@@ -240,7 +245,9 @@ enum LookupError {
     NoAddress { name: String },
     #[error("{name} cannot be looked up")]
     Failed { name: String, source: NetError },
-    #[error("{name} cannot be looked up, because the machine's resolver settings (/etc/resolv.conf) cannot be read: {reason}")]
+    #[error(
+        "{name} cannot be looked up, because the machine's resolver settings (/etc/resolv.conf) cannot be read: {reason}"
+    )]
     NoResolver { name: String, reason: String },
 }
 

@@ -87,7 +87,8 @@ impl Lanes {
         let places = rare
             .and_then(|rare| rare.max_in_flight)
             .map_or(shared.max_in_flight, |own| own.min(shared.max_in_flight_max));
-        let rate = rare.and_then(|rare| rare.rate_limit_per_s).map(|own| own.clamp(1, shared.rate_limit_per_s_max.max(1)));
+        let rate =
+            rare.and_then(|rare| rare.rate_limit_per_s).map(|own| own.clamp(1, shared.rate_limit_per_s_max.max(1)));
         if shared.entered.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             shared.lanes.retain(|_, lane| !lane.is_idle(now));
         }

@@ -34,7 +34,21 @@ fn a_form() {
         "ccvs": {"a b": "1", "deep": {"x&y": 2, "list": [1, null]}}, "list": ["a", {"k": [1, "é"]}, [2], null],
         "empty_list": [], "empty_object": {}, "text": "-_.~*'()+ %",
     });
-    insta::assert_snapshot!(form(&payload).replace('&', "\n"), @"");
+    insta::assert_snapshot!(form(&payload).replace('&', "\n"), @r"
+    call_id=b19%40203.0.113.7
+    caller+id=Dana+%C3%96
+    n=5
+    f=0.5
+    yes=true
+    ccvs%5Ba+b%5D=1
+    ccvs%5Bdeep%5D%5Bx%26y%5D=2
+    ccvs%5Bdeep%5D%5Blist%5D%5B%5D=1
+    list%5B%5D=a
+    list%5B%5D=%7B%22k%22%3A%5B1%2C%22%C3%A9%22%5D%7D
+    list%5B%5D=%5B2%5D
+    text=-_.~%2A%27%28%29%2B+%25
+    cluster_id=c1
+    ");
 }
 
 #[test]
@@ -45,7 +59,20 @@ fn nothing_but_empty_things_leaves_no_stray_ampersand() {
 #[test]
 fn json_is_printed_prettily() {
     let payload = json!({"call_id": "x", "nested": {"a": [1, 2], "none": null}, "empty": []});
-    insta::assert_snapshot!(body(&json!({"format": "json"}), &payload), @"");
+    insta::assert_snapshot!(body(&json!({"format": "json"}), &payload), @r#"
+    {
+      "call_id": "x",
+      "nested": {
+        "a": [
+          1,
+          2
+        ],
+        "none": null
+      },
+      "empty": [],
+      "cluster_id": "c1"
+    }
+    "#);
 }
 
 #[test]
@@ -91,9 +118,24 @@ fn headers_are_complete_and_the_logs_copy_hides_the_hooks_own() {
         &json!({}),
     );
     let lines = |headers: &[(String, String)]| {
-        headers.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n").replace(USER_AGENT, "Hookbox/…")
+        headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .replace(USER_AGENT, "Hookbox/…")
     };
-    insta::assert_snapshot!(lines(&request.headers), @"");
+    insta::assert_snapshot!(lines(&request.headers), @r"
+    X-Hook-ID: h00k
+    X-Account-ID: acc0unt
+    webhook-id: f1r1ng
+    webhook-timestamp: 1614265330
+    webhook-signature: v1,zedo9TLy8Wasiw7INI6Jm2gu1ZcCafmv7G4hRFmKVcM=
+    content-type: application/json
+    user-agent: Hookbox/…
+    Authorization: Bearer s3cret
+    X-Team: red
+    ");
     assert_eq!(
         lines(&sent.headers),
         lines(&request.headers).replace("Bearer s3cret", MASK).replace("X-Team: red", "X-Team: (hidden)")
@@ -122,7 +164,8 @@ fn what_is_signed_is_what_is_sent() {
         let expected = theirs.sign("f1r1ng", timestamp, request.body.as_bytes()).unwrap();
         assert_eq!(header(&request, "webhook-signature"), Some(expected.as_str()));
     }
-    let (request, _) = prepared(&json!({"http_verb": "get", "uri": "https://example.com/?k=ü#f"}), &json!({"a": "ü b"}));
+    let (request, _) =
+        prepared(&json!({"http_verb": "get", "uri": "https://example.com/?k=ü#f"}), &json!({"a": "ü b"}));
     let query = Url::parse(&request.uri).unwrap().query().unwrap().to_owned();
     assert!(request.uri.contains(&query));
     let expected = theirs.sign("f1r1ng", timestamp, query.as_bytes()).unwrap();

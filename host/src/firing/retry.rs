@@ -199,7 +199,10 @@ mod tests {
             assert!(!retried(&answered(status, None), &default), "{status}");
         }
         for fault in [Fault::NameLookup, Fault::Connection, Fault::Tls, Fault::BadAnswer] {
-            assert!(retried(&failed(fault), &["connection"]) && !retried(&failed(fault), &["timeout", "5xx"]), "{fault:?}");
+            assert!(
+                retried(&failed(fault), &["connection"]) && !retried(&failed(fault), &["timeout", "5xx"]),
+                "{fault:?}"
+            );
         }
         assert!(retried(&failed(Fault::Timeout), &["timeout"]) && !retried(&failed(Fault::Timeout), &["connection"]));
         assert!(!retried(&answered(503, None), &["connection"]), "KAZOO's rule");
@@ -217,10 +220,11 @@ mod tests {
     #[test]
     fn giving_up_says_why() {
         let settings = Settings::default().firing;
-        let reason = |outcome, try_number| match verdict(&outcome, try_number, &hook_of(&json!({})), &settings, NOW_MS, 0.0) {
-            Verdict::GiveUp { reason } => reason,
-            other => format!("{other:?}"),
-        };
+        let reason =
+            |outcome, try_number| match verdict(&outcome, try_number, &hook_of(&json!({})), &settings, NOW_MS, 0.0) {
+                Verdict::GiveUp { reason } => reason,
+                other => format!("{other:?}"),
+            };
         insta::assert_snapshot!(reason(answered(404, None), 1), @"the receiver answered 404; this is not tried again");
         insta::assert_snapshot!(reason(failed(Fault::Tls), 3), @"retries exceeded; last: tls: what came back");
     }

@@ -181,7 +181,8 @@ impl<'a> Reader<'a> {
         let custom_data = self.object("custom_data");
         if self.origin == Origin::Api {
             let wrong = |(name, value): (&String, &Value)| {
-                (!value.is_string() && !value.is_null()).then(|| type_problem(path(&["custom_data", name]), "string", value))
+                (!value.is_string() && !value.is_null())
+                    .then(|| type_problem(path(&["custom_data", name]), "string", value))
             };
             self.problems.extend(custom_data.iter().flat_map(|data| data.iter()).filter_map(wrong));
         }
@@ -256,7 +257,9 @@ impl<'a> Reader<'a> {
         }
         let text = self.text(field);
         if text == Some("") {
-            self.problem(HookProblem::new(field, "minLength", "String must be at least 1 characters").with("target", 1));
+            self.problem(
+                HookProblem::new(field, "minLength", "String must be at least 1 characters").with("target", 1),
+            );
         }
         text.unwrap_or_default()
     }
@@ -323,10 +326,16 @@ impl<'a> Reader<'a> {
         let (least, most) = (i128::from(*bounds.start()), i128::from(*bounds.end()));
         if self.origin == Origin::Api && number < least {
             let message = format!("Value must be at least {least}");
-            self.problem(HookProblem::new(field, "minimum", message).with("target", *bounds.start()).with("value", value.clone()));
+            self.problem(
+                HookProblem::new(field, "minimum", message)
+                    .with("target", *bounds.start())
+                    .with("value", value.clone()),
+            );
         } else if self.origin == Origin::Api && number > most {
             let message = format!("Value must be at most {most}");
-            self.problem(HookProblem::new(field, "maximum", message).with("target", *bounds.end()).with("value", value.clone()));
+            self.problem(
+                HookProblem::new(field, "maximum", message).with("target", *bounds.end()).with("value", value.clone()),
+            );
         }
         u64::try_from(number.clamp(least, most)).ok()
     }
@@ -389,7 +398,9 @@ impl<'a> Reader<'a> {
                 .map(|refused| refused.to_string()),
         };
         if let Some(cause) = refusal {
-            self.problem(HookProblem::new("uri", "error", "invalid client URL").with("value", uri).with("cause", cause));
+            self.problem(
+                HookProblem::new("uri", "error", "invalid client URL").with("value", uri).with("cause", cause),
+            );
         }
     }
 }
@@ -427,7 +438,9 @@ fn fault_of(condition: &Condition) -> Option<(&'static str, String)> {
             }
             Some(_) => None,
         },
-        Operator::Prefix => (!value.is_string()).then(|| ("value", "`prefix` compares with a text; write one".to_owned())),
+        Operator::Prefix => {
+            (!value.is_string()).then(|| ("value", "`prefix` compares with a text; write one".to_owned()))
+        }
         Operator::Exists => (!value.is_boolean() && !value.is_null())
             .then(|| ("value", "`exists` takes true, false or no value".to_owned())),
         Operator::Lt | Operator::Gt => (!value.is_number() && !value.is_string())

@@ -88,16 +88,71 @@ fn all_problems_are_reported_together() {
         "filter": [{"pointer": "a", "op": "eq"}, {"pointer": "/a", "op": "in", "value": 1}, {"op": "eq"}, {"pointer": "/a", "op": "like"}],
     }));
     let problems = complete(&bad, Origin::Api, &settings()).unwrap_err();
-    insta::assert_snapshot!(problems.0.iter().map(|problem| format!("{} {}", problem.field, problem.code)).collect::<Vec<_>>().join("\n"), @"");
-    insta::assert_snapshot!(problems.to_string().replace("; ", ";\n"), @"");
+    insta::assert_snapshot!(problems.0.iter().map(|problem| format!("{} {}", problem.field, problem.code)).collect::<Vec<_>>().join("\n"), @r"
+    name required
+    uri error
+    hook required
+    http_verb enum
+    format enum
+    retries maximum
+    transform error
+    enabled type
+    custom_data.a%2Eb type
+    headers.Host error
+    signature enum
+    retry_schedule_s.1 type
+    retry_schedule_s.2 maximum
+    timeout_ms minimum
+    max_in_flight maximum
+    rate_limit_per_s type
+    filter.0.pointer wrong_format
+    filter.1.value wrong_format
+    filter.2 wrong_format
+    filter.3 wrong_format
+    secret wrong_format
+    ");
+    insta::assert_snapshot!(problems.to_string().replace("; ", ";\n"), @r#"
+    name: Field is required but missing;
+    uri: invalid client URL (the scheme must be http or https);
+    hook: Field is required but missing;
+    http_verb: Value not found in enumerated list of values (get, post, put);
+    format: Value not found in enumerated list of values (form-data, json);
+    retries: Value must be at most 4;
+    transform: transforms are not available in this version of Hookbox;
+    leave the field out;
+    enabled: Value did not match type(s): boolean;
+    custom_data.a%2Eb: Value did not match type(s): string;
+    headers.Host: is set by Hookbox or by the connection;
+    leave it out;
+    signature: Value not found in enumerated list of values (hmac, ed25519);
+    retry_schedule_s.1: Value did not match type(s): integer;
+    retry_schedule_s.2: Value must be at most 86400;
+    timeout_ms: Value must be at least 1;
+    max_in_flight: Value must be at most 1000;
+    rate_limit_per_s: Value did not match type(s): integer;
+    filter.0.pointer: is no JSON pointer;
+    begin it with /;
+    filter.1.value: `in` compares with a list;
+    write one;
+    filter.2: is not a condition (missing field `pointer`);
+    write {"pointer": "/caller_id_number", "op": "eq", "value": …};
+    filter.3: is not a condition (unknown variant `like`, expected one of `eq`, `ne`, `in`, `prefix`, `exists`, `lt`, `gt`);
+    write {"pointer": "/caller_id_number", "op": "eq", "value": …};
+    secret: is no secret;
+    write whsec_ and the base64 of 24 to 64 random bytes, or leave it out to have one made
+    "#);
 }
 
 #[test]
 fn problems_have_kazoos_shape() {
-    let problems = complete(&object(json!({"hook": "sms", "name": "n", "uri": "http://127.0.0.1/", "retries": 9})), Origin::Api, &settings());
-    insta::assert_snapshot!(Value::Object(problems.unwrap_err().to_json()), @"");
+    let problems = complete(
+        &object(json!({"hook": "sms", "name": "n", "uri": "http://127.0.0.1/", "retries": 9})),
+        Origin::Api,
+        &settings(),
+    );
+    insta::assert_snapshot!(Value::Object(problems.unwrap_err().to_json()), @r#"{"uri":{"error":{"message":"invalid client URL","value":"http://127.0.0.1/","cause":"127.0.0.1 is a loopback address; use a public address, or have the operator add it to firing.allow_addresses"}},"retries":{"maximum":{"message":"Value must be at most 4","target":4,"value":9}}}"#);
     let problems = complete(&Object::new(), Origin::Api, &settings());
-    insta::assert_snapshot!(Value::Object(problems.unwrap_err().to_json()), @"");
+    insta::assert_snapshot!(Value::Object(problems.unwrap_err().to_json()), @r#"{"name":{"required":{"message":"Field is required but missing","value":"name"}},"uri":{"required":{"message":"Field is required but missing","value":"uri"}},"hook":{"required":{"message":"Field is required but missing","value":"hook"}}}"#);
 }
 
 #[test]
@@ -161,7 +216,10 @@ fn custom_data_over_rest_is_text() {
         problems(&document(json!({"custom_data": {"a": {"b": 1}}})), Origin::Api),
         "custom_data.a: Value did not match type(s): string"
     );
-    assert_eq!(problems(&document(json!({"custom_data": "x"})), Origin::Kazoo), "custom_data: Value did not match type(s): object");
+    assert_eq!(
+        problems(&document(json!({"custom_data": "x"})), Origin::Kazoo),
+        "custom_data: Value did not match type(s): object"
+    );
 }
 
 #[test]
@@ -186,7 +244,7 @@ fn an_inline_hook_needs_an_id_and_an_account() {
     let mut lacking = inline.clone();
     lacking.remove("_id");
     lacking.insert("pvt_account_id".to_owned(), json!("../x"));
-    insta::assert_snapshot!(Hook::inline(&lacking, &settings()).unwrap_err(), @"");
+    insta::assert_snapshot!(Hook::inline(&lacking, &settings()).unwrap_err(), @"_id: Field is required but missing; pvt_account_id: is not the id of an account; use 1 to 64 of a-z 0-9 _ -");
 }
 
 #[test]

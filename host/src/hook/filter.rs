@@ -37,7 +37,9 @@ fn condition_holds(condition: &Condition, found: Option<&Value>) -> bool {
         Operator::Eq => equal(found, wanted),
         Operator::Ne => !equal(found, wanted),
         Operator::In => wanted.as_array().is_some_and(|list| list.iter().any(|one| equal(found, one))),
-        Operator::Prefix => matches!((found, wanted), (Value::String(text), Value::String(prefix)) if text.starts_with(prefix)),
+        Operator::Prefix => {
+            matches!((found, wanted), (Value::String(text), Value::String(prefix)) if text.starts_with(prefix))
+        }
         Operator::Exists => wanted != &Value::Bool(false),
         Operator::Lt => order(found, wanted) == Some(Ordering::Less),
         Operator::Gt => order(found, wanted) == Some(Ordering::Greater),
@@ -94,7 +96,8 @@ mod tests {
             "n": 5, "big": 9_007_199_254_740_993_u64, "half": 0.5, "text": "+1312555", "null": null, "yes": true,
             "deep": {"list": ["a", {"b": 1}], "": "empty"}, "a/b": "slash", "m~n": "tilde",
         });
-        let condition: Condition = serde_json::from_value(json!({"pointer": pointer, "op": op, "value": value})).unwrap();
+        let condition: Condition =
+            serde_json::from_value(json!({"pointer": pointer, "op": op, "value": value})).unwrap();
         holds(&[condition], payload.as_object().unwrap())
     }
 
@@ -124,9 +127,14 @@ mod tests {
 
     #[test]
     fn a_pointer_that_leads_nowhere_fails_but_for_ne_and_not_exists() {
-        for (op, value) in
-            [("eq", json!(null)), ("in", json!([null])), ("prefix", json!("")), ("lt", json!(9)), ("gt", json!(0)), ("exists", json!(true))]
-        {
+        for (op, value) in [
+            ("eq", json!(null)),
+            ("in", json!([null])),
+            ("prefix", json!("")),
+            ("lt", json!(9)),
+            ("gt", json!(0)),
+            ("exists", json!(true)),
+        ] {
             assert!(!check("/none", op, value), "{op}");
         }
         assert!(!check("/none", "exists", json!(null)));
@@ -152,7 +160,8 @@ mod tests {
     fn all_conditions_must_hold() {
         let filter: Vec<Condition> = serde_json::from_value(json!([
             {"pointer": "/a", "op": "eq", "value": 1}, {"pointer": "/b", "op": "exists"}
-        ])).unwrap();
+        ]))
+        .unwrap();
         assert!(holds(&filter, json!({"a": 1, "b": 2}).as_object().unwrap()));
         assert!(!holds(&filter, json!({"a": 1}).as_object().unwrap()));
         assert!(holds(&[], &Object::new()));

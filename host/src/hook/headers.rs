@@ -7,9 +7,25 @@ use crate::message::Object;
 
 /// Headers that are ours or the connection's. `accept-encoding` and `range` would change what an answer's body is.
 const RESERVED: [&str; 19] = [
-    "accept-encoding", "connection", "content-encoding", "content-length", "expect", "host", "http2-settings",
-    "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "range", "te", "trailer",
-    "transfer-encoding", "upgrade", "via", "x-account-id", "x-hook-id",
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+    "x-account-id",
+    "x-hook-id",
 ];
 
 /// Whether the name belongs to the host: in any case of letters; all of `webhook-*` does.
@@ -29,12 +45,18 @@ pub fn is_value(value: &str) -> bool {
 }
 
 /// Reads `headers` of a document: an object of names and texts, at most `count_max` of them with `bytes_max` bytes.
-pub fn read(headers: &Object, count_max: u64, bytes_max: u64, problems: &mut Vec<HookProblem>) -> Vec<(String, String)> {
+pub fn read(
+    headers: &Object,
+    count_max: u64,
+    bytes_max: u64,
+    problems: &mut Vec<HookProblem>,
+) -> Vec<(String, String)> {
     let mut read: Vec<(String, String)> = Vec::with_capacity(headers.len());
     for (name, value) in headers {
         let field = path(&["headers", name]);
         let Value::String(value) = value else {
-            problems.push(HookProblem::new(field, "type", "Value did not match type(s): string").with("target", "string"));
+            problems
+                .push(HookProblem::new(field, "type", "Value did not match type(s): string").with("target", "string"));
             continue;
         };
         if !is_name(name) {
@@ -87,8 +109,22 @@ mod tests {
     #[test]
     fn reserved_names_are_refused_in_any_case() {
         for name in [
-            "Host", "host", "Content-Length", "TRANSFER-ENCODING", "Connection", "Keep-Alive", "Upgrade", "TE", "Trailer",
-            "Expect", "Webhook-Id", "webhook-signature", "webhook-anything", "X-Hook-ID", "x-account-id", "Proxy-Connection",
+            "Host",
+            "host",
+            "Content-Length",
+            "TRANSFER-ENCODING",
+            "Connection",
+            "Keep-Alive",
+            "Upgrade",
+            "TE",
+            "Trailer",
+            "Expect",
+            "Webhook-Id",
+            "webhook-signature",
+            "webhook-anything",
+            "X-Hook-ID",
+            "x-account-id",
+            "Proxy-Connection",
         ] {
             assert_eq!(problems(json!({name: "x"})), [format!("headers.{name} error")]);
         }

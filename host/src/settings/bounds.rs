@@ -22,7 +22,8 @@ pub(super) fn problems(settings: &Settings, place: &str) -> Vec<String> {
 
 /// Every number with a bound of its own.
 fn numbers(settings: &Settings, check: &mut Check<'_>) {
-    let Settings { api, store, amqp, ingress, modules, firing, attempts, webhooks, supervisor, shutdown, .. } = settings;
+    let Settings { api, store, amqp, ingress, modules, firing, attempts, webhooks, supervisor, shutdown, .. } =
+        settings;
     for (key, value, bounds) in [
         ("api.body_bytes_max", api.body_bytes_max, 1..=8_000_000),
         ("api.request_timeout_ms", api.request_timeout_ms, 100..=600_000),
@@ -80,7 +81,12 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
     ] {
         check.number(key, value, bounds);
     }
-    check.at_least("amqp.requeue_pause_ms_max", amqp.requeue_pause_ms_max, "amqp.requeue_pause_ms", amqp.requeue_pause_ms);
+    check.at_least(
+        "amqp.requeue_pause_ms_max",
+        amqp.requeue_pause_ms_max,
+        "amqp.requeue_pause_ms",
+        amqp.requeue_pause_ms,
+    );
     check.at_least("supervisor.pause_ms_max", supervisor.pause_ms_max, "supervisor.pause_ms", supervisor.pause_ms);
 }
 
@@ -88,12 +94,20 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
 fn firing(settings: &Settings, check: &mut Check<'_>) {
     let firing = &settings.firing;
     // When a ceiling is out of bounds itself, that is said once, above.
-    check.number("firing.request_timeout_ms", firing.request_timeout_ms, 1..=firing.request_timeout_ms_max.clamp(1, 120_000));
+    check.number(
+        "firing.request_timeout_ms",
+        firing.request_timeout_ms,
+        1..=firing.request_timeout_ms_max.clamp(1, 120_000),
+    );
     check.number("firing.max_in_flight", firing.max_in_flight, 1..=firing.max_in_flight_max.clamp(1, 10_000));
     let lease_ms_min = 2 * firing.request_timeout_ms_max.min(120_000);
     if firing.lease_ms <= lease_ms_min {
         let why = "so that no other process takes a firing whose request is still under way";
-        check.wrong("firing.lease_ms", firing.lease_ms, &format!("use more than {lease_ms_min} (two firing.request_timeout_ms_max), {why}"));
+        check.wrong(
+            "firing.lease_ms",
+            firing.lease_ms,
+            &format!("use more than {lease_ms_min} (two firing.request_timeout_ms_max), {why}"),
+        );
     }
     let pauses = &firing.retry_schedule_s;
     if !(1..=20).contains(&pauses.len()) {
@@ -124,15 +138,29 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
     if let Some(url) = &amqp.url {
         let scheme = url.split("://").next().filter(|scheme| scheme.len() < url.len()).unwrap_or_default();
         if !matches!(scheme, "amqp" | "amqps") {
-            check.wrong("amqp.url", format!("of the kind {scheme:?}"), "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…");
-        } else if url::Url::parse(url).is_ok_and(|url| url.host_str().is_none_or(str::is_empty)) || url::Url::parse(url).is_err() {
+            check.wrong(
+                "amqp.url",
+                format!("of the kind {scheme:?}"),
+                "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…",
+            );
+        } else if url::Url::parse(url).is_ok_and(|url| url.host_str().is_none_or(str::is_empty))
+            || url::Url::parse(url).is_err()
+        {
             check.wrong("amqp.url", "no URL with a host", "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…");
         }
     }
     if amqp.queue.is_empty() || amqp.queue.len() > QUEUE_BYTES_MAX {
-        check.wrong("amqp.queue", format!("{} bytes long", amqp.queue.len()), &format!("use 1 to {QUEUE_BYTES_MAX} bytes"));
+        check.wrong(
+            "amqp.queue",
+            format!("{} bytes long", amqp.queue.len()),
+            &format!("use 1 to {QUEUE_BYTES_MAX} bytes"),
+        );
     } else if amqp.queue.starts_with("amq.") {
-        check.wrong("amqp.queue", format!("{:?}", amqp.queue), "use a name that does not begin with amq., which brokers keep for themselves");
+        check.wrong(
+            "amqp.queue",
+            format!("{:?}", amqp.queue),
+            "use a name that does not begin with amq., which brokers keep for themselves",
+        );
     }
     for pointer in amqp.account_pointers.iter().filter(|pointer| !pointer.starts_with('/')) {
         check.wrong("amqp.account_pointers", format!("a list with {pointer:?}"), "begin each JSON pointer with /");
@@ -143,7 +171,11 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
     if let Some(key) = &master.api_key {
         let chars = key.chars().count();
         if chars < API_KEY_CHARS_MIN {
-            check.wrong("master.api_key", format!("{chars} characters long"), &format!("use at least {API_KEY_CHARS_MIN}"));
+            check.wrong(
+                "master.api_key",
+                format!("{chars} characters long"),
+                &format!("use at least {API_KEY_CHARS_MIN}"),
+            );
         }
     }
     if telemetry.log.trim().is_empty() {

@@ -67,7 +67,11 @@ fn urls_names_and_keys_are_judged_and_no_secret_is_shown() {
     insta::assert_snapshot!(found("master.account_id = 'No Good'"), @r#"hookbox.toml: master.account_id is "No Good"; use 32 hex digits, or 1 to 64 of a-z 0-9 _ -"#);
     insta::assert_snapshot!(found("master.api_key = 's3cret'"), @"hookbox.toml: master.api_key is 6 characters long; use at least 32");
     insta::assert_snapshot!(found("telemetry.log = ' '"), @r#"hookbox.toml: telemetry.log is empty; use error, warn, info, debug or trace, or delete the line for "info""#);
-    for good in ["amqp.url = 'amqp://guest:guest@127.0.0.1:5672/%2f'", "amqp.url = 'amqps://broker'", "store.url = 'sqlite:///var/x.db'"] {
+    for good in [
+        "amqp.url = 'amqp://guest:guest@127.0.0.1:5672/%2f'",
+        "amqp.url = 'amqps://broker'",
+        "store.url = 'sqlite:///var/x.db'",
+    ] {
         assert_eq!(found(good), "", "{good}");
     }
 }
@@ -99,7 +103,8 @@ fn the_bounds_are_those_of_the_example() {
             };
             assert!(named(most + 1), "{key} = {} passes", most + 1);
             assert!(least == 0 || named(least - 1), "{key} = {} passes", least - 1);
-            let tied = ["firing.lease_ms", "amqp.requeue_pause_ms_max", "supervisor.pause_ms_max"].contains(&key.as_str());
+            let tied =
+                ["firing.lease_ms", "amqp.requeue_pause_ms_max", "supervisor.pause_ms_max"].contains(&key.as_str());
             assert!(tied || !named(least), "{key} = {least} is refused");
             assert!(!named(most), "{key} = {most} is refused");
             checked += 1;
@@ -116,8 +121,10 @@ fn bounds_of(comment: &str) -> Option<(u64, u64)> {
         [least, "to", most] => Some((least.parse().ok()?, most.parse().ok()?)),
         _ => None,
     });
-    range.or_else(|| words.windows(3).find_map(|three| match three {
-        ["at", "most", most] => most.parse().ok().map(|most| (0, most)),
-        _ => None,
-    }))
+    range.or_else(|| {
+        words.windows(3).find_map(|three| match three {
+            ["at", "most", most] => most.parse().ok().map(|most| (0, most)),
+            _ => None,
+        })
+    })
 }

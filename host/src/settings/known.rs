@@ -3,7 +3,10 @@
 
 use std::sync::LazyLock;
 
-use figment::value::Value;
+use figment::{
+    error::{Actual, Kind},
+    value::Value,
+};
 
 use super::EXAMPLE;
 
@@ -66,7 +69,8 @@ pub(super) fn unknown_keys(table: &toml::Table, place: &str) -> Vec<String> {
             continue;
         }
         let Some(keys) = value.as_table() else {
-            problems.push(format!("{place}: {section} is a section, not a value; write [{section}] and its keys below"));
+            problems
+                .push(format!("{place}: {section} is a section, not a value; write [{section}] and its keys below"));
             continue;
         };
         for key in keys.keys() {
@@ -89,7 +93,10 @@ fn proposal(path: &str) -> String {
 /// Says where the file is not TOML.
 pub(super) fn syntax_problem(place: &str, text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
-    format!("{place}: line {line} is not TOML ({}); mend it, hookbox.example.toml shows the form", error.message().trim())
+    format!(
+        "{place}: line {line} is not TOML ({}); mend it, hookbox.example.toml shows the form",
+        error.message().trim()
+    )
 }
 
 /// Whether an environment variable `HOOKBOX_SECTION__KEY` names no setting; `path` is `section.key`.
@@ -120,33 +127,53 @@ pub(super) fn variable_value(text: &str) -> Value {
 /// Says which setting is of the wrong type, where it stands, and what is expected. The value itself is shown unless it
 /// may be a secret.
 pub(super) fn type_problem(error: figment::Error) -> String {
-    use figment::error::Kind;
-
     let path = error.path.join(".");
-    let file = error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref()).and_then(figment::Source::file_path);
+    let file =
+        error.metadata.as_ref().and_then(|metadata| metadata.source.as_ref()).and_then(figment::Source::file_path);
     let (place, key) = match file {
         Some(file) => (file.display().to_string(), path.clone()),
-        None if error.metadata.as_ref().is_some_and(|metadata| metadata.name.starts_with("TOML")) => ("settings".to_owned(), path.clone()),
+        None if error.metadata.as_ref().is_some_and(|metadata| metadata.name.starts_with("TOML")) => {
+            ("settings".to_owned(), path.clone())
+        }
         None => ("environment".to_owned(), variable_of(&path)),
     };
     let secret = path.contains("key") || path.contains("url");
-    let shown = |value: &dyn std::fmt::Display| if secret { "something else".to_owned() } else { value.to_string() };
     let wrong = match &error.kind {
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            let found = if secret { "something else".to_owned() } else { shown(found) };
             let text = place == "environment" && expected.contains("string");
             let quoted = if text { ", in quotes since it reads as something else" } else { "" };
-            format!("is {}; use {expected}{quoted}", shown(found))
+            format!("is {found}; use {}{quoted}", in_words(expected))
         }
-        Kind::InvalidLength(length, expected) => format!("has {length} entries; use {expected}"),
-        Kind::UnknownVariant(found, words) => format!("is {:?}; use {}", shown(found), words.join(" or ")),
-        Kind::MissingField(field) => format!("lacks {field}; write it, or delete the section"),
-        Kind::Message(message) if secret => {
-            let _ = message;
-            "cannot be read; hookbox.example.toml shows the form".to_owned()
-        }
+        Kind::UnknownVariant(found, words) => format!("is {found:?}; use {}", words.join(" or ")),
+        Kind::Message(_) if secret => "cannot be read; hookbox.example.toml shows the form".to_owned(),
         other => format!("cannot be read ({other}); hookbox.example.toml shows the form"),
     };
     format!("{place}: {key} {wrong}")
+}
+
+/// A value as it was written.
+fn shown(found: &Actual) -> String {
+    match found {
+        Actual::Str(text) => format!("{text:?}"),
+        Actual::Bool(value) => value.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A type as people say it.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u16" => "a whole number from 0 to 65535",
+        "u32" | "u64" => "a whole number from 0",
+        "a boolean" => "true or false",
+        "a string" | "string" => "a text",
+        "a sequence" | "sequence" => "a list",
+        other => other,
+    }
 }
 
 #[cfg(test)]
