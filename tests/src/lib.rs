@@ -8,6 +8,7 @@
 //! - [`samples`] are messages, from the modules' `samples/` folders and by constructor.
 //! - [`bad_modules`] are components that trap, spin, hog and flood, built by `build.rs`, and bytes that are none.
 //! - [`eventually`](mod@eventually) waits for a condition and tells the last state seen; tests never sleep.
+//! - [`test_host`] is a host of a test's own.
 //! - [`rig`] is what the programs under `bench/` share.
 //!
 //! The harness panics when it cannot do what a test asks of it: that is how a test fails.
@@ -20,6 +21,7 @@ pub mod bad_modules;
 pub mod receiver;
 pub mod chaos_proxy;
 pub mod eventually;
+pub mod test_host;
 pub mod rig;
 #[cfg(test)]
 mod tidy;

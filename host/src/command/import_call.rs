@@ -30,7 +30,8 @@ pub async fn run(file: &Path, config: Option<&Path>) -> ExitCode {
     }
 }
 
-async fn load(settings: &Settings, text: &str) -> Result<import::Report, String> {
+/// Loads the documents of `text` into the store that the settings name. An error is a sentence for people.
+pub async fn load(settings: &Settings, text: &str) -> Result<import::Report, String> {
     let key = host::host_key(settings).map_err(|error| chain(&error))?;
     let store = host::open_store(settings).await.map_err(|error| chain(&error))?;
     let now_ms = Clock::System.now_ms();

@@ -1,0 +1,4 @@
+//! One integration binary, one file a behaviour.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on fails")]
+
+mod delivers;
