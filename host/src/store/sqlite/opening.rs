@@ -55,7 +55,11 @@ pub(super) async fn open(url: &str) -> StoreResult<SqliteStore> {
         writer,
         unindexed: Arc::default(),
     };
-    store.migrate().await.map_err(|error| match error {
+    let prepared = match store.migrate().await {
+        Ok(()) => store.index_leftover_attempts().await,
+        failed => failed,
+    };
+    prepared.map_err(|error| match error {
         StoreError::Database { source, .. } => cannot_open(url, &path, source),
         other => other,
     })?;
