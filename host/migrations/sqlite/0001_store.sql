@@ -57,9 +57,9 @@ CREATE INDEX firings_by_free ON firings (free_ms) WHERE state = 0;
 CREATE INDEX firings_by_hook ON firings (hook, state);
 CREATE INDEX undelivered_by_age ON firings (due_ms) WHERE state = 1;
 
--- `seq` counts up as attempts are recorded; ids begin with the time, so their index grows at its end.
+-- `seq` counts up as attempts are recorded, and never goes back, not even when all have been pruned; ids begin with the time, so their index grows at its end.
 CREATE TABLE attempts (
-  seq      INTEGER PRIMARY KEY,
+  seq      INTEGER PRIMARY KEY AUTOINCREMENT,
   id       TEXT NOT NULL,
   account  TEXT NOT NULL,
   hook     TEXT NOT NULL,

@@ -18,6 +18,7 @@ use crate::{
 };
 
 const COMMIT: &str = "record attempts";
+const INDEX: &str = "index attempts";
 /// Attempts that are indexed at once. More cost less each, and make a longer tail to look through.
 const INDEXED_AT_ONCE: usize = 4096;
 /// Rows in one statement, largest first.
@@ -227,6 +228,15 @@ impl SqliteStore {
     }
 }
 
+impl SqliteStore {
+    /// Indexes what a process before this one has left.
+    pub(super) async fn index_leftover_attempts(&self) -> StoreResult<()> {
+        let mut transaction = self.begin(INDEX).await?;
+        index_attempts(&mut transaction).await?;
+        transaction.commit().await.map_err(failed(INDEX))
+    }
+}
+
 /// Indexes what was recorded since the last time, sorted, so that a page of the index is written once for many.
 async fn index_attempts(transaction: &mut Transaction<'_, Sqlite>) -> StoreResult<()> {
     for statement in [
@@ -234,9 +244,9 @@ async fn index_attempts(transaction: &mut Transaction<'_, Sqlite>) -> StoreResul
          SELECT 'h' || hook, seq FROM attempts WHERE seq > (SELECT seq FROM attempts_indexed)
          UNION ALL SELECT 'a' || account, seq FROM attempts WHERE seq > (SELECT seq FROM attempts_indexed)
          ORDER BY 1, 2",
-        "UPDATE attempts_indexed SET seq = coalesce((SELECT max(seq) FROM attempts), 0)",
+        "UPDATE attempts_indexed SET seq = max(seq, coalesce((SELECT max(seq) FROM attempts), 0))",
     ] {
-        sqlx::query(statement).execute(&mut **transaction).await.map_err(failed("index attempts"))?;
+        sqlx::query(statement).execute(&mut **transaction).await.map_err(failed(INDEX))?;
     }
     Ok(())
 }

@@ -24,8 +24,8 @@ const READERS: u32 = 4;
 /// Pages that the write-ahead log may hold before they are moved into the file. Many, because a page that is written
 /// a hundred times in between is then moved once.
 const LOG_PAGES: &str = "4096";
-/// Bytes of a page: a few attempts each.
-const PAGE_BYTES: u32 = 8192;
+/// Bytes of a page: about ten attempts each. Every page is a system call of its own, so small ones cost more.
+const PAGE_BYTES: u32 = 16384;
 /// Prepared statements kept by the writer: each kind of row in five group sizes, and the rest.
 const STATEMENTS: usize = 200;
 
@@ -55,7 +55,11 @@ pub(super) async fn open(url: &str) -> StoreResult<SqliteStore> {
         writer,
         unindexed: Arc::default(),
     };
-    store.migrate().await.map_err(|error| match error {
+    let prepared = match store.migrate().await {
+        Ok(()) => store.index_leftover_attempts().await,
+        failed => failed,
+    };
+    prepared.map_err(|error| match error {
         StoreError::Database { source, .. } => cannot_open(url, &path, source),
         other => other,
     })?;

@@ -137,6 +137,35 @@ async fn an_event_that_cannot_be_read_holds_nothing_up() {
     assert_eq!((counts.waiting, counts.undelivered), (1, 1));
 }
 
+#[tokio::test]
+async fn attempts_are_found_whether_they_are_indexed_or_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut store = SqliteStore::open(&url(&folder)).await.expect("it opens");
+    let record = |n: u64| Entry {
+        attempt: Some(behaviour::attempt(n, "h1", n)),
+        counts_as_failure: false,
+        change: FiringChange::None,
+    };
+    let (account, hook) = (AccountId::from("a1"), HookId::from("h1"));
+    // More than are indexed at once, and then some by a process that ends before it has indexed them.
+    store.commit(&(1..=5000).map(record).collect::<Vec<_>>()).await.expect("committed");
+    store.commit(&(5001..=5010).map(record).collect::<Vec<_>>()).await.expect("committed");
+    for _ in 0..2 {
+        for hook in [None, Some(&hook)] {
+            let found = store.attempts(&account, hook, 6000).await.expect("read");
+            assert_eq!((found.len(), &found[0]["id"]), (5010, &behaviour::attempt(5010, "h1", 5010).id.into()));
+        }
+        store.close().await;
+        store = SqliteStore::open(&url(&folder)).await.expect("it opens");
+    }
+    assert_eq!(store.prune_attempts(10_000).await.expect("pruned"), 5010);
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM attempt_index").fetch_one(&store.writer).await.expect("counted");
+    assert_eq!(left, 0);
+    store.commit(&[record(6000)]).await.expect("committed");
+    assert_eq!(store.attempts(&account, Some(&hook), 10).await.expect("read").len(), 1, "numbers never go back");
+}
+
 fn typical_attempt(n: u64) -> Attempt {
     let text = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     Attempt {
