@@ -42,6 +42,9 @@ fn main() {
     fs::write(out.join("bad_modules.rs"), source).expect("OUT_DIR can be written to");
 }
 
+/// Small memory from the start, as the built-in modules have it; the same flags, so that both share what they stand on.
+const FLAGS: &str = "-C link-arg=-zstack-size=65536 -C link-arg=--initial-memory=262144";
+
 /// A target folder of its own, because this build runs while the outer one holds the lock on its own.
 fn build(folder: &Path) {
     let cargo = env::var_os("CARGO").expect("cargo names itself");
@@ -52,7 +55,8 @@ fn build(folder: &Path) {
         // The outer build's flags and wrappers are for another target.
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .env("RUSTFLAGS", "-Clink-arg=-zstack-size=65536")
+        .env_remove("CARGO_BUILD_TARGET")
+        .env("RUSTFLAGS", FLAGS)
         .status();
     if built.is_ok_and(|status| status.success()) {
         return;
@@ -78,6 +82,6 @@ fn target_folder(out: &Path) -> &Path {
 /// What the module says of itself.
 fn first_line(module: &str) -> String {
     let path = format!("bad-modules/modules/{module}.rs");
-    let text = fs::read_to_string(&path).unwrap_or_else(|problem| panic!("{path}: {problem}"));
+    let text = fs::read_to_string(&path).expect("every module named above has a file");
     text.lines().next().unwrap_or_default().trim_start_matches("//!").trim().to_owned()
 }

@@ -7,7 +7,7 @@ mod program;
 mod tally;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use lapin::options::{QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
@@ -139,8 +139,7 @@ async fn publish(amqp: &Amqp, numbers: std::ops::Range<u64>) {
 
 /// A call begins: about 600 bytes. The call id holds the time and the number, which any payload made of it repeats.
 fn call_event(number: u64) -> Message {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_micros();
-    let call = format!("{}{now}-{number}@203.0.113.7", tally::MARK);
+    let call = format!("{}{}-{number}@203.0.113.7", tally::MARK, tally::now_us());
     ["Channel-Name", "Switch-Hostname", "Switch-Nodename", "Callee-ID-Name", "Channel-Call-State"]
         .into_iter()
         .fold(samples::channel_created(samples::ACCOUNT), Message::without)

@@ -95,12 +95,18 @@ async fn count(stream: TcpStream, tally: Rc<RefCell<Tally>>) {
     let (reader, writer) = stream.into_split();
     let (mut inbound, mut outbound) = (Inbound::new(reader), Outbound::new(writer));
     while let Ok(Some(body)) = inbound.next_body().await {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970").as_micros();
-        tally.borrow_mut().note(body, u64::try_from(now).expect("a clock of this age"));
+        tally.borrow_mut().note(body, now_us());
         if !outbound.write(ANSWER).await {
             return;
         }
     }
+}
+
+/// Microseconds since 1970, as the publisher and the receiver on this machine both tell them.
+#[expect(clippy::disallowed_methods, reason = "two processes are measured against one clock")]
+pub(super) fn now_us() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock past 1970");
+    u64::try_from(now.as_micros()).expect("a clock of this age")
 }
 
 /// When the message in this body was published, and its number.

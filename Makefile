@@ -1,0 +1,37 @@
+# Everything here needs rustup, make and a C compiler, and brings the rest. CARGO_TARGET_DIR is respected.
+
+# Modules are built into a folder of their own, where the build scripts build them too.
+GUESTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/guests
+AS_GUEST := --target wasm32-wasip2 --profile guest --target-dir $(GUESTS)
+MODULES := $(patsubst guest-modules/%/Cargo.toml,--package hookbox-%,$(wildcard guest-modules/*/Cargo.toml))
+BENCH :=
+
+.PHONY: help demo test bench guests fmt wasm-target test-servers
+
+help: ## say what each of these does
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: wasm-target ## show Hookbox at work, without a broker or a database server; ends by itself
+	cargo run --quiet --package hookbox -- demo
+
+test: wasm-target test-servers ## check format and lints and run every test, on a private broker
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy $(MODULES) --package hookbox-bad-modules --features hookbox-bad-modules/modules --lib --examples $(AS_GUEST) -- -D warnings
+	cargo test --workspace
+
+bench: wasm-target test-servers ## measure against the floor, on a private broker; BENCH="--messages 20000" for less
+	cargo build --package hookbox
+	cargo bench --profile dev --package hookbox-tests --bench pipeline -- $(BENCH)
+
+guests: wasm-target ## build the modules alone, for WebAssembly
+	cd guest-modules && cargo build $(MODULES) $(AS_GUEST)
+
+fmt: ## format all Rust
+	cargo fmt --all
+
+wasm-target: ## bring the target that modules are built for, when it is missing
+	@.ci/wasm-target
+
+test-servers: ## install RabbitMQ from the system's packages, when it is missing (root or sudo)
+	@.ci/test-servers
