@@ -44,7 +44,8 @@ fn main() {
         let file = format!("{}.wasm", name.replace('-', "_"));
         target_dir.join(TARGET).join("guest").join(file)
     };
-    let mut code = String::from("/// The built-in modules: name and component.\npub static BUILT_IN: &[(&str, &[u8])] = &[\n");
+    let mut code =
+        String::from("/// The built-in modules: name and component.\npub static BUILT_IN: &[(&str, &[u8])] = &[\n");
     for name in BUILT_IN {
         let _ = writeln!(code, "    ({:?}, include_bytes!({:?})),", name.replace('-', "_"), component(name));
     }
@@ -62,7 +63,9 @@ fn build_guests(dir: &Path, target_dir: &Path) {
         cargo.args(["--package", &format!("hookbox-{name}")]);
     }
     // The outer build's flags are for the host's target; the guests' are in `guest-modules/.cargo/config.toml`.
-    for variable in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "RUSTC_WORKSPACE_WRAPPER"] {
+    for variable in
+        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_TARGET_DIR", "RUSTC_WORKSPACE_WRAPPER"]
+    {
         cargo.env_remove(variable);
     }
     let status = cargo.status().expect("cargo can be started");

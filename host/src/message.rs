@@ -87,8 +87,7 @@ id! {
 impl AccountId {
     /// Whether the text can be an account's id at all (design: 32 hex digits, or 1 to 64 of `a-z 0-9 _ -`).
     pub fn is_valid(text: &str) -> bool {
-        (1..=64).contains(&text.len())
-            && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
+        (1..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
     }
 }
 

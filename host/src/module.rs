@@ -78,7 +78,9 @@ pub enum ModuleError {
         limit: u64,
     },
     /// It asked for too much memory, and then failed.
-    #[error("it asked for {asked_bytes} bytes of memory, {limit_bytes} are allowed; raise modules.memory_bytes_max or mend the module")]
+    #[error(
+        "it asked for {asked_bytes} bytes of memory, {limit_bytes} are allowed; raise modules.memory_bytes_max or mend the module"
+    )]
     Memory {
         /// What it would have had, summed over its memories.
         asked_bytes: usize,

@@ -91,8 +91,9 @@ impl Settings {
         if !problems.is_empty() {
             return Err(SettingsError::Invalid(problems));
         }
-        let settings: Self =
-            figment.extract().map_err(|errors| SettingsError::Invalid(errors.into_iter().map(known::type_problem).collect()))?;
+        let settings: Self = figment
+            .extract()
+            .map_err(|errors| SettingsError::Invalid(errors.into_iter().map(known::type_problem).collect()))?;
         let place = file.map_or_else(|| "settings".to_owned(), |path| path.display().to_string());
         let problems = bounds::problems(&settings, &place);
         if problems.is_empty() { Ok(settings) } else { Err(SettingsError::Invalid(problems)) }

@@ -42,13 +42,7 @@ pub struct Supervisor {
 impl Supervisor {
     /// A supervisor whose parts end when `stopping` is cancelled.
     pub fn new(settings: SupervisorSettings, stopping: CancellationToken) -> Self {
-        Self {
-            settings,
-            stopping,
-            parts: TaskTracker::new(),
-            started: Arc::default(),
-            fatal: watch::Sender::default(),
-        }
+        Self { settings, stopping, parts: TaskTracker::new(), started: Arc::default(), fatal: watch::Sender::default() }
     }
 
     /// Starts a part. `part` is called for each start; its future is dropped where it stands when the host stops.

@@ -11,7 +11,10 @@ use crate::settings::{LogFormat, TelemetrySettings};
 /// read.
 pub fn start_logs(settings: &TelemetrySettings) -> Result<(), String> {
     let filter = EnvFilter::try_new(&settings.log).map_err(|error| {
-        format!("telemetry.log is {:?}: {error}; use error, warn, info, debug, trace or tracing's directives", settings.log)
+        format!(
+            "telemetry.log is {:?}: {error}; use error, warn, info, debug, trace or tracing's directives",
+            settings.log
+        )
     })?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = match settings.log_format {

@@ -147,7 +147,8 @@ impl TestHost {
     pub async fn put(&self, path: &str, key: &str, body: String) -> (u16, Value) {
         let url = format!("http://{}{path}", self.running.api_address);
         let request = http().put(url).header("x-auth-token", key).header("content-type", "application/json");
-        let answer = request.body(body).send().await.unwrap_or_else(|error| panic!("the host does not answer: {error}"));
+        let answer =
+            request.body(body).send().await.unwrap_or_else(|error| panic!("the host does not answer: {error}"));
         let status = answer.status().as_u16();
         let text = answer.text().await.unwrap_or_default();
         (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -320,9 +321,7 @@ impl Builder {
 
     /// Writes accounts, hooks and documents before the host starts, as `hookbox import kazoo` does.
     async fn fill(&self, settings: &Settings) {
-        let account = |id: &str, tree: &[&str]| {
-            json!({"_id": id, "pvt_type": "account", "name": id, "pvt_tree": tree, "pvt_reseller_id": RESELLER})
-        };
+        let account = |id: &str, tree: &[&str]| json!({"_id": id, "pvt_type": "account", "name": id, "pvt_tree": tree, "pvt_reseller_id": RESELLER});
         let mut documents = vec![
             json!({"_id": RESELLER, "pvt_type": "account", "name": "reseller", "pvt_tree": []}),
             account(ACCOUNT, &[RESELLER]),

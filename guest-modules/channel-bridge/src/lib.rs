@@ -39,14 +39,8 @@ impl Module for ChannelBridge {
     fn handle_event(message: Message) -> Result<Vec<Event>, HandleError> {
         channel_event::handle("channel_bridge", &message, |event, payload| {
             payload
-                .put_some(
-                    "original_number",
-                    event.channel_vars.netext("Original-Number"),
-                )
-                .put_some(
-                    "other_leg_destination_number",
-                    event.body.netext("Other-Leg-Destination-Number"),
-                )
+                .put_some("original_number", event.channel_vars.netext("Original-Number"))
+                .put_some("other_leg_destination_number", event.body.netext("Other-Leg-Destination-Number"))
         })
     }
 }

@@ -24,12 +24,7 @@ const MORE: [Property; 5] = [
         description: "How long the leg was there, in seconds",
         sample: "61",
     },
-    Property {
-        key: "ringing_seconds",
-        kind: "integer",
-        description: "How long it rang, in seconds",
-        sample: "6",
-    },
+    Property { key: "ringing_seconds", kind: "integer", description: "How long it rang, in seconds", sample: "6" },
     Property {
         key: "billing_seconds",
         kind: "integer",

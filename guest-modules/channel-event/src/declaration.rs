@@ -34,12 +34,7 @@ pub struct Property {
 #[must_use]
 pub fn bindings(event_name: &str) -> Vec<Binding> {
     let routing_key = format!("call.{event_name}.*");
-    vec![
-        Binding::topic("callevt")
-            .routing_key(&routing_key)
-            .category("call_event")
-            .name(event_name),
-    ]
+    vec![Binding::topic("callevt").routing_key(&routing_key).category("call_event").name(event_name)]
 }
 
 impl Declaration {
@@ -69,9 +64,7 @@ impl Declaration {
         for property in COMMON {
             properties = properties.put(property.key, property.schema());
         }
-        let hook_event = JsonObject::new()
-            .put("const", self.id)
-            .put("description", "The event's name");
+        let hook_event = JsonObject::new().put("const", self.id).put("description", "The event's name");
         properties = properties.put("hook_event", hook_event);
         for property in self.more {
             properties = properties.put(property.key, property.schema());
@@ -88,78 +81,31 @@ impl Declaration {
 
 impl Property {
     fn schema(&self) -> JsonObject {
-        JsonObject::new()
-            .put("type", self.kind)
-            .put("description", self.description)
+        JsonObject::new().put("type", self.kind).put("description", self.description)
     }
 }
 
 /// The fields that no payload lacks.
-const ALWAYS_THERE: [&str; 5] = [
-    "account_id",
-    "emergency_resource_used",
-    "local_resource_used",
-    "is_internal_leg",
-    "hook_event",
-];
+const ALWAYS_THERE: [&str; 5] =
+    ["account_id", "emergency_resource_used", "local_resource_used", "is_internal_leg", "hook_event"];
 
 /// The fields of every channel event before `hook_event`, in their order.
 const COMMON: &[Property] = &[
-    property(
-        "account_id",
-        "string",
-        "The account whose call it is",
-        r#""aaaabbbbccccddddeeeeffff00001111""#,
-    ),
+    property("account_id", "string", "The account whose call it is", r#""aaaabbbbccccddddeeeeffff00001111""#),
     property(
         "authorizing_id",
         "string",
         "The device or other document that was authorised for the call",
         r#""d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1d1""#,
     ),
-    property(
-        "authorizing_type",
-        "string",
-        "What kind of document that is",
-        r#""device""#,
-    ),
-    property(
-        "call_direction",
-        "string",
-        "`inbound` or `outbound`, as the switch sees it",
-        r#""inbound""#,
-    ),
-    property(
-        "call_forwarded",
-        "boolean",
-        "Whether the leg is a forwarded call; absent when unknown",
-        "false",
-    ),
-    property(
-        "call_id",
-        "string",
-        "The leg's id",
-        r#""b1946ac9@203.0.113.7""#,
-    ),
-    property(
-        "callee_id_name",
-        "string",
-        "The called party's name",
-        r#""Support""#,
-    ),
-    property(
-        "callee_id_number",
-        "string",
-        "The called party's number",
-        r#""4000""#,
-    ),
+    property("authorizing_type", "string", "What kind of document that is", r#""device""#),
+    property("call_direction", "string", "`inbound` or `outbound`, as the switch sees it", r#""inbound""#),
+    property("call_forwarded", "boolean", "Whether the leg is a forwarded call; absent when unknown", "false"),
+    property("call_id", "string", "The leg's id", r#""b1946ac9@203.0.113.7""#),
+    property("callee_id_name", "string", "The called party's name", r#""Support""#),
+    property("callee_id_number", "string", "The called party's number", r#""4000""#),
     property("caller_id_name", "string", "The caller's name", r#""Dana""#),
-    property(
-        "caller_id_number",
-        "string",
-        "The caller's number",
-        r#""+13125550111""#,
-    ),
+    property("caller_id_number", "string", "The caller's number", r#""+13125550111""#),
     property(
         "custom_channel_vars",
         "object",
@@ -172,90 +118,25 @@ const COMMON: &[Property] = &[
         "Variables that an application attached to the call",
         r#"{"crm":"77"}"#,
     ),
-    property(
-        "emergency_resource_used",
-        "boolean",
-        "Whether the call went out over an emergency carrier",
-        "false",
-    ),
-    property(
-        "from",
-        "string",
-        "The SIP From address",
-        r#""+13125550111@203.0.113.7""#,
-    ),
-    property(
-        "inception",
-        "string",
-        "Where the call came into the platform",
-        r#""+13125550199@203.0.113.7""#,
-    ),
+    property("emergency_resource_used", "boolean", "Whether the call went out over an emergency carrier", "false"),
+    property("from", "string", "The SIP From address", r#""+13125550111@203.0.113.7""#),
+    property("inception", "string", "Where the call came into the platform", r#""+13125550199@203.0.113.7""#),
     property(
         "local_resource_id",
         "string",
         "The account's own carrier that the call uses; absent for the platform's carriers",
         r#""0a1b2c3d4e5f60718293a4b5c6d7e8f9""#,
     ),
-    property(
-        "local_resource_used",
-        "boolean",
-        "False when the call uses one of the platform's carriers",
-        "true",
-    ),
-    property(
-        "is_internal_leg",
-        "boolean",
-        "Whether the leg runs inside the platform only",
-        "false",
-    ),
-    property(
-        "other_leg_call_id",
-        "string",
-        "The id of the leg at the other end",
-        r#""c2a57bd0@203.0.113.9""#,
-    ),
-    property(
-        "owner_id",
-        "string",
-        "The user who owns the device",
-        r#""f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0""#,
-    ),
-    property(
-        "request",
-        "string",
-        "The SIP request address",
-        r#""4000@acme.example.net""#,
-    ),
-    property(
-        "reseller_id",
-        "string",
-        "The account's nearest reseller",
-        r#""11112222333344445555666677778888""#,
-    ),
-    property(
-        "timestamp",
-        "integer",
-        "When it happened: seconds since year 0 (Gregorian), UTC",
-        "63881319200",
-    ),
-    property(
-        "to",
-        "string",
-        "The SIP To address",
-        r#""4000@acme.example.net""#,
-    ),
+    property("local_resource_used", "boolean", "False when the call uses one of the platform's carriers", "true"),
+    property("is_internal_leg", "boolean", "Whether the leg runs inside the platform only", "false"),
+    property("other_leg_call_id", "string", "The id of the leg at the other end", r#""c2a57bd0@203.0.113.9""#),
+    property("owner_id", "string", "The user who owns the device", r#""f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0""#),
+    property("request", "string", "The SIP request address", r#""4000@acme.example.net""#),
+    property("reseller_id", "string", "The account's nearest reseller", r#""11112222333344445555666677778888""#),
+    property("timestamp", "integer", "When it happened: seconds since year 0 (Gregorian), UTC", "63881319200"),
+    property("to", "string", "The SIP To address", r#""4000@acme.example.net""#),
 ];
 
-const fn property(
-    key: &'static str,
-    kind: &'static str,
-    description: &'static str,
-    sample: &'static str,
-) -> Property {
-    Property {
-        key,
-        kind,
-        description,
-        sample,
-    }
+const fn property(key: &'static str, kind: &'static str, description: &'static str, sample: &'static str) -> Property {
+    Property { key, kind, description, sample }
 }

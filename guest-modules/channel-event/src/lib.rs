@@ -34,8 +34,7 @@ pub fn handle(
     message: &Message,
     more: impl FnOnce(&ChannelEvent<'_>, JsonObject) -> JsonObject,
 ) -> Result<Vec<Event>, HandleError> {
-    let body =
-        Fields::parse(&message.body).map_err(|error| HandleError::Malformed(error.to_string()))?;
+    let body = Fields::parse(&message.body).map_err(|error| HandleError::Malformed(error.to_string()))?;
     let channel_vars = body.object("Custom-Channel-Vars");
     let mut event = ChannelEvent {
         body: &body,
@@ -49,9 +48,7 @@ pub fn handle(
     };
     event.name_account(&account);
     let payload = more(&event, payload::write(hook_event, &account, &event));
-    Ok(vec![
-        Event::new(hook_event, account, payload).internal_leg(event.is_internal_leg()),
-    ])
+    Ok(vec![Event::new(hook_event, account, payload).internal_leg(event.is_internal_leg())])
 }
 
 impl ChannelEvent<'_> {
@@ -66,10 +63,7 @@ impl ChannelEvent<'_> {
     /// Whether the channel is one end of a leg inside the platform.
     fn is_internal_leg(&self) -> bool {
         self.body.is_true("Channel-Is-Loopback")
-            || self
-                .body
-                .netext("Channel-Name")
-                .is_some_and(|name| name.starts_with("loopback/"))
+            || self.body.netext("Channel-Name").is_some_and(|name| name.starts_with("loopback/"))
     }
 }
 

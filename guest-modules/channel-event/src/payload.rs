@@ -37,43 +37,25 @@ const RESERVED_CHANNEL_VARS: [&str; 24] = [
 
 /// Writes the fields that every channel event has, `hook_event` last.
 pub(crate) fn write(hook_event: &str, account: &str, event: &ChannelEvent<'_>) -> JsonObject {
-    let ChannelEvent {
-        body, channel_vars, ..
-    } = event;
+    let ChannelEvent { body, channel_vars, .. } = event;
     let global_resource = channel_vars.is_true("Global-Resource");
     JsonObject::with_capacity(1024)
         .put("account_id", account)
         .put_some("authorizing_id", channel_vars.netext("Authorizing-ID"))
         .put_some("authorizing_type", channel_vars.netext("Authorizing-Type"))
         .put_some("call_direction", body.netext("Call-Direction"))
-        .put_some(
-            "call_forwarded",
-            channel_vars
-                .has("Call-Forward")
-                .then(|| channel_vars.is_true("Call-Forward")),
-        )
+        .put_some("call_forwarded", channel_vars.has("Call-Forward").then(|| channel_vars.is_true("Call-Forward")))
         .put_some("call_id", body.netext("Call-ID"))
         .put_some("callee_id_name", body.netext("Callee-ID-Name"))
         .put_some("callee_id_number", body.netext("Callee-ID-Number"))
         .put_some("caller_id_name", body.netext("Caller-ID-Name"))
         .put_some("caller_id_number", body.netext("Caller-ID-Number"))
         .put_some("custom_channel_vars", shown_channel_vars(event))
-        .put_some(
-            "custom_application_vars",
-            body.raw_object("Custom-Application-Vars"),
-        )
-        .put(
-            "emergency_resource_used",
-            channel_vars.is_true("Emergency-Resource"),
-        )
+        .put_some("custom_application_vars", body.raw_object("Custom-Application-Vars"))
+        .put("emergency_resource_used", channel_vars.is_true("Emergency-Resource"))
         .put_some("from", body.raw("From"))
         .put_some("inception", body.raw("Inception"))
-        .put_some(
-            "local_resource_id",
-            channel_vars
-                .netext("Resource-ID")
-                .filter(|_| !global_resource),
-        )
+        .put_some("local_resource_id", channel_vars.netext("Resource-ID").filter(|_| !global_resource))
         .put("local_resource_used", !global_resource)
         .put("is_internal_leg", body.is_true("Channel-Is-Loopback"))
         .put_some("other_leg_call_id", body.netext("Other-Leg-Call-ID"))
@@ -95,11 +77,7 @@ fn shown_channel_vars(event: &ChannelEvent<'_>) -> Option<JsonObject> {
         |keys| keys.into_iter().map(Cow::Owned).collect(),
     );
     let mut shown = JsonObject::new();
-    for (key, value) in event
-        .channel_vars
-        .iter()
-        .filter(|(key, _)| !reserved.iter().any(|reserved| reserved == key))
-    {
+    for (key, value) in event.channel_vars.iter().filter(|(key, _)| !reserved.iter().any(|reserved| reserved == key)) {
         shown = shown.put_json(key, value.get());
     }
     Some(shown)

@@ -15,14 +15,8 @@ struct ChannelHold;
 
 impl Module for ChannelHold {
     fn metadata() -> Metadata {
-        Declaration {
-            id: "channel_hold",
-            name: "Channel Hold",
-            description: "",
-            version: "1.0.0",
-            more: &[],
-        }
-        .metadata()
+        Declaration { id: "channel_hold", name: "Channel Hold", description: "", version: "1.0.0", more: &[] }
+            .metadata()
     }
 
     fn bindings() -> Vec<Binding> {
@@ -30,9 +24,7 @@ impl Module for ChannelHold {
     }
 
     fn handle_event(message: Message) -> Result<Vec<Event>, HandleError> {
-        handle("channel_hold", &message, |_, payload| {
-            payload.put("held", true)
-        })
+        handle("channel_hold", &message, |_, payload| payload.put("held", true))
     }
 }
 
@@ -98,18 +90,13 @@ fn the_reseller_is_asked_of_the_host() {
 
 #[test]
 fn the_operator_says_which_channel_variables_are_reserved() {
-    let vars = json!({"Custom-Channel-Vars": {"Account-ID": ACCOUNT, "Realm": "r", "Secret": "s", "Open": {"A-B": null}}});
+    let vars =
+        json!({"Custom-Channel-Vars": {"Account-ID": ACCOUNT, "Realm": "r", "Secret": "s", "Open": {"A-B": null}}});
     let shown = |host: &Rehearsal| payload(host, &vars)["custom_channel_vars"].clone();
-    assert_eq!(
-        shown(&Rehearsal::new()),
-        json!({"Secret": "s", "Open": {"A-B": null}})
-    );
+    assert_eq!(shown(&Rehearsal::new()), json!({"Secret": "s", "Open": {"A-B": null}}));
     let host = Rehearsal::new().setting("reserved_ccv_keys", r#"["Secret", "Open"]"#);
     assert_eq!(shown(&host), json!({"Account-ID": ACCOUNT, "Realm": "r"}));
-    assert_eq!(
-        shown(&Rehearsal::new().setting("reserved_ccv_keys", "[]")),
-        vars["Custom-Channel-Vars"]
-    );
+    assert_eq!(shown(&Rehearsal::new().setting("reserved_ccv_keys", "[]")), vars["Custom-Channel-Vars"]);
     let host = Rehearsal::new().setting("reserved_ccv_keys", "Secret");
     assert_eq!(shown(&host), json!({"Secret": "s", "Open": {"A-B": null}}));
     assert_eq!(rehearse(&host, &vars).log[0].0, Level::Warn);
@@ -118,64 +105,32 @@ fn the_operator_says_which_channel_variables_are_reserved() {
 #[test]
 fn legs_inside_the_platform_are_told_by_flag_or_by_name() {
     let internal = |body: Value| event(&Rehearsal::new().number("1", ACCOUNT), &body).internal_leg;
-    assert!(internal(
-        json!({"To-DID": "1", "Channel-Is-Loopback": "true"})
-    ));
-    assert!(internal(
-        json!({"To-DID": "1", "Channel-Name": "loopback/4000-a"})
-    ));
-    assert!(!internal(
-        json!({"To-DID": "1", "Channel-Is-Loopback": "yes", "Channel-Name": "sofia/loopback/1"})
-    ));
+    assert!(internal(json!({"To-DID": "1", "Channel-Is-Loopback": "true"})));
+    assert!(internal(json!({"To-DID": "1", "Channel-Name": "loopback/4000-a"})));
+    assert!(!internal(json!({"To-DID": "1", "Channel-Is-Loopback": "yes", "Channel-Name": "sofia/loopback/1"})));
     assert!(!internal(json!({"To-DID": "1"})));
 }
 
 #[test]
 fn without_an_account_variable_the_dialled_number_finds_the_account() {
     let host = Rehearsal::new().number(NUMBER, ACCOUNT);
-    let found = |body: Value| {
-        rehearse(&host, &body)
-            .result
-            .map(|events| events[0].account_id.clone())
-    };
+    let found = |body: Value| rehearse(&host, &body).result.map(|events| events[0].account_id.clone());
     let address = format!("{NUMBER}@sip.example.net");
     let account = Ok(ACCOUNT.to_owned());
     assert_eq!(found(json!({"Request": address, "To": "other@x"})), account);
-    assert_eq!(
-        found(json!({"Request": "nouser@x", "To": address})),
-        account
-    );
+    assert_eq!(found(json!({"Request": "nouser@x", "To": address})), account);
     assert_eq!(found(json!({"Request": "nouser", "To": address})), account);
-    assert_eq!(
-        found(json!({"Request": "", "To": "nouser@x", "To-DID": NUMBER})),
-        account
-    );
-    assert_eq!(
-        found(json!({"Request": NUMBER})),
-        account,
-        "a value without @ is the user"
-    );
-    assert_eq!(
-        found(json!({"Request": address, "Custom-Channel-Vars": null})),
-        account
-    );
-    assert_eq!(
-        found(json!({"Request": address, "Custom-Channel-Vars": {"Account-ID": ""}})),
-        account
-    );
-    assert_eq!(
-        found(json!({"Request": "other@x", "To": address})),
-        Err(HandleError::NotMine),
-        "only the first counts"
-    );
+    assert_eq!(found(json!({"Request": "", "To": "nouser@x", "To-DID": NUMBER})), account);
+    assert_eq!(found(json!({"Request": NUMBER})), account, "a value without @ is the user");
+    assert_eq!(found(json!({"Request": address, "Custom-Channel-Vars": null})), account);
+    assert_eq!(found(json!({"Request": address, "Custom-Channel-Vars": {"Account-ID": ""}})), account);
+    assert_eq!(found(json!({"Request": "other@x", "To": address})), Err(HandleError::NotMine), "only the first counts");
     assert_eq!(found(json!({"Request": "@"})), Err(HandleError::NotMine));
 }
 
 #[test]
 fn the_operator_says_which_address_is_dialled_and_how_numbers_are_written() {
-    let host = Rehearsal::new()
-        .number(NUMBER, ACCOUNT)
-        .setting("inbound_user_field", "To");
+    let host = Rehearsal::new().number(NUMBER, ACCOUNT).setting("inbound_user_field", "To");
     let body = json!({"Request": "+1@x", "To": format!("{NUMBER}@x")});
     assert_eq!(event(&host, &body).account_id, ACCOUNT);
 
@@ -187,36 +142,18 @@ fn the_operator_says_which_address_is_dialled_and_how_numbers_are_written() {
 
 #[test]
 fn an_account_found_by_number_is_put_among_the_channel_variables() {
-    let host = Rehearsal::new()
-        .number(NUMBER, ACCOUNT)
-        .setting("reserved_ccv_keys", "[]");
+    let host = Rehearsal::new().number(NUMBER, ACCOUNT).setting("reserved_ccv_keys", "[]");
     let body = json!({"To-DID": NUMBER, "Custom-Channel-Vars": {"A": 1}});
-    assert_eq!(
-        payload(&host, &body)["custom_channel_vars"],
-        json!({"A": 1, "Account-ID": ACCOUNT})
-    );
+    assert_eq!(payload(&host, &body)["custom_channel_vars"], json!({"A": 1, "Account-ID": ACCOUNT}));
     let body = json!({"To-DID": NUMBER});
-    assert_eq!(
-        payload(&host, &body)["custom_channel_vars"],
-        json!({"Account-ID": ACCOUNT})
-    );
+    assert_eq!(payload(&host, &body)["custom_channel_vars"], json!({"Account-ID": ACCOUNT}));
 }
 
 #[test]
 fn the_hosts_guess_at_the_account_is_not_enough() {
-    let mut message = message(
-        "callevt",
-        "call.CHANNEL_HOLD.1",
-        r#"{"Call-ID": "1", "Account-ID": "a"}"#,
-    );
+    let mut message = message("callevt", "call.CHANNEL_HOLD.1", r#"{"Call-ID": "1", "Account-ID": "a"}"#);
     message.account_id = Some("a".to_owned());
     let outcome = Rehearsal::new().handle::<ChannelHold>(message);
     assert_eq!(outcome.result, Err(HandleError::NotMine));
-    assert_eq!(
-        outcome.log,
-        [(
-            Level::Debug,
-            "channel_hold: no account for call 1".to_owned()
-        )]
-    );
+    assert_eq!(outcome.log, [(Level::Debug, "channel_hold: no account for call 1".to_owned())]);
 }

@@ -19,9 +19,7 @@ const PLACES: [&[&str]; 10] = [
 /// What stands at the first place that is there. When that is no text, there is no account: later places do not count.
 pub(crate) fn of(body: &Fields<'_>) -> Option<String> {
     let account = PLACES.iter().find_map(|place| at(body, place))?;
-    serde_json::from_str(&account)
-        .ok()
-        .filter(|account: &String| !account.is_empty())
+    serde_json::from_str(&account).ok().filter(|account: &String| !account.is_empty())
 }
 
 /// The JSON of the value at a place.
@@ -63,16 +61,10 @@ mod tests {
 
     #[test]
     fn the_first_place_that_is_there_decides() {
-        assert_eq!(
-            of(r#"{"Account-ID": "a2", "account_id": "a1"}"#).as_deref(),
-            Some("a1")
-        );
+        assert_eq!(of(r#"{"Account-ID": "a2", "account_id": "a1"}"#).as_deref(), Some("a1"));
         assert_eq!(of(r#"{"id": 7, "Account-ID": "a2"}"#), None);
         assert_eq!(of(r#"{"account_id": null, "Account-ID": "a2"}"#), None);
-        assert_eq!(
-            of(r#"{"account": {}, "Account-ID": "a2"}"#).as_deref(),
-            Some("a2")
-        );
+        assert_eq!(of(r#"{"account": {}, "Account-ID": "a2"}"#).as_deref(), Some("a2"));
         assert_eq!(of(r#"{"Account-ID": ""}"#), None);
         assert_eq!(of("{}"), None);
     }

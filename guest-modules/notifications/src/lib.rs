@@ -23,10 +23,7 @@ impl Module for Notifications {
 
     fn handle_event(message: Message) -> Result<Vec<Event>, HandleError> {
         let Some(notification) = notification::find(&message.name) else {
-            log::debug(&format!(
-                "notifications: {} is not among those told of",
-                message.name
-            ));
+            log::debug(&format!("notifications: {} is not among those told of", message.name));
             return Err(HandleError::NotMine);
         };
         let body = Fields::parse(&message.body).map_err(malformed)?;
@@ -39,27 +36,20 @@ impl Module for Notifications {
             return Err(HandleError::NotMine);
         };
         let payload = kazoo::normalize(&message.body).map_err(malformed)?;
-        Ok(vec![
-            Event::new("notifications", account, payload).facet("type", notification.name),
-        ])
+        Ok(vec![Event::new("notifications", account, payload).facet("type", notification.name)])
     }
 }
 
 /// Fires at the hook that travels in the message, for the account that the hook names.
 fn callflow_webhook(body: &Fields<'_>) -> Result<Vec<Event>, HandleError> {
-    let (hook, data) = (
-        body.json("Hook").unwrap_or("{}"),
-        body.json("Data").unwrap_or("{}"),
-    );
+    let (hook, data) = (body.json("Hook").unwrap_or("{}"), body.json("Data").unwrap_or("{}"));
     let fields = Fields::parse(hook).map_err(malformed)?;
     let Some(account) = fields.netext("pvt_account_id") else {
         log::debug("notifications: the hook of a callflow names no account");
         return Err(HandleError::NotMine);
     };
     let payload = kazoo::normalize(data).map_err(malformed)?;
-    Ok(vec![
-        Event::new("notifications", account, payload).inline_hook(hook),
-    ])
+    Ok(vec![Event::new("notifications", account, payload).inline_hook(hook)])
 }
 
 fn malformed(error: serde_json::Error) -> HandleError {

@@ -19,9 +19,7 @@ pub(crate) struct Notification {
 
 /// The kind of notification with this `Event-Name`.
 pub(crate) fn find(name: &str) -> Option<&'static Notification> {
-    NOTIFICATIONS
-        .iter()
-        .find(|notification| notification.name == name)
+    NOTIFICATIONS.iter().find(|notification| notification.name == name)
 }
 
 /// In the order in which hooks are offered them.
@@ -31,10 +29,7 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         key: "account.zone_change",
         friendly_name: "Account Zone Change",
         description: "A user asked to move the account to another home zone",
-        definition: Definition {
-            required: &["Account-ID", "Zones"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Zones"], kinds: &[] },
     },
     Notification {
         name: "bill_reminder",
@@ -57,20 +52,14 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         key: "account.low_balance",
         friendly_name: "Account Low Balance",
         description: "Account balance fell under its warning limit",
-        definition: Definition {
-            required: &["Account-ID", "Current-Balance"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Current-Balance"], kinds: &[] },
     },
     Notification {
         name: "new_account",
         key: "account.new",
         friendly_name: "New Account",
         description: "An account was made",
-        definition: Definition {
-            required: &["Account-ID"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID"], kinds: &[] },
     },
     Notification {
         name: "service_added",
@@ -87,20 +76,14 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         key: "account.topup",
         friendly_name: "Automatic Account Top-up",
         description: "An automatic top-up was tried",
-        definition: Definition {
-            required: &["Account-ID", "Amount", "Response", "Success", "Timestamp"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Amount", "Response", "Success", "Timestamp"], kinds: &[] },
     },
     Notification {
         name: "transaction",
         key: "account.transaction",
         friendly_name: "Transaction Completed",
         description: "A payment transaction was tried",
-        definition: Definition {
-            required: &["Account-ID", "Amount", "Response", "Success", "Timestamp"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Amount", "Response", "Success", "Timestamp"], kinds: &[] },
     },
     Notification {
         name: "inbound_fax",
@@ -108,14 +91,7 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         friendly_name: "Successful Fax Reception",
         description: "Fax received",
         definition: Definition {
-            required: &[
-                "Account-ID",
-                "Fax-ID",
-                "From-Realm",
-                "From-User",
-                "To-Realm",
-                "To-User",
-            ],
+            required: &["Account-ID", "Fax-ID", "From-Realm", "From-User", "To-Realm", "To-User"],
             kinds: &[],
         },
     },
@@ -125,13 +101,7 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         friendly_name: "Fax Reception Error",
         description: "Receiving a fax went wrong",
         definition: Definition {
-            required: &[
-                "Account-ID",
-                "From-Realm",
-                "From-User",
-                "To-Realm",
-                "To-User",
-            ],
+            required: &["Account-ID", "From-Realm", "From-User", "To-Realm", "To-User"],
             kinds: &[],
         },
     },
@@ -141,13 +111,7 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         friendly_name: "Successful Fax Transmission",
         description: "Fax sent",
         definition: Definition {
-            required: &[
-                "Account-ID",
-                "Callee-ID-Number",
-                "Caller-ID-Number",
-                "Fax-ID",
-                "Fax-JobId",
-            ],
+            required: &["Account-ID", "Callee-ID-Number", "Caller-ID-Number", "Fax-ID", "Fax-JobId"],
             kinds: &[],
         },
     },
@@ -156,10 +120,7 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         key: "fax.outbound_error",
         friendly_name: "Fax Transmission Error",
         description: "Sending a fax went wrong",
-        definition: Definition {
-            required: &["Fax-ID", "Fax-JobId"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Fax-ID", "Fax-JobId"], kinds: &[] },
     },
     Notification {
         name: "outbound_smtp_fax_error",
@@ -176,20 +137,14 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         key: "number.cnam_request",
         friendly_name: "CNAM Update",
         description: "A user asked for another caller name on a number",
-        definition: Definition {
-            required: &["Account-ID", "Number", "Cnam"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Number", "Cnam"], kinds: &[] },
     },
     Notification {
         name: "port_cancel",
         key: "number.port_cancel",
         friendly_name: "Port Cancel",
         description: "Port request cancelled",
-        definition: Definition {
-            required: &["Account-ID", "Port-Request-ID"],
-            kinds: &[("Reason", Kind::Object)],
-        },
+        definition: Definition { required: &["Account-ID", "Port-Request-ID"], kinds: &[("Reason", Kind::Object)] },
     },
     Notification {
         name: "port_comment",
@@ -206,160 +161,112 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         key: "number.port_pending",
         friendly_name: "Port Pending",
         description: "Port request accepted and passed to a carrier",
-        definition: Definition {
-            required: &["Account-ID", "Port-Request-ID"],
-            kinds: &[("Reason", Kind::Object)],
-        },
+        definition: Definition { required: &["Account-ID", "Port-Request-ID"], kinds: &[("Reason", Kind::Object)] },
     },
     Notification {
         name: "port_rejected",
         key: "number.port_rejected",
         friendly_name: "Port Rejected",
         description: "Port request rejected",
-        definition: Definition {
-            required: &["Account-ID", "Port-Request-ID"],
-            kinds: &[("Reason", Kind::Object)],
-        },
+        definition: Definition { required: &["Account-ID", "Port-Request-ID"], kinds: &[("Reason", Kind::Object)] },
     },
     Notification {
         name: "port_request",
         key: "number.port_request",
         friendly_name: "Port Request",
         description: "Port request handed in",
-        definition: Definition {
-            required: &["Account-ID", "Port-Request-ID"],
-            kinds: &[("Reason", Kind::Object)],
-        },
+        definition: Definition { required: &["Account-ID", "Port-Request-ID"], kinds: &[("Reason", Kind::Object)] },
     },
     Notification {
         name: "port_scheduled",
         key: "number.port_scheduled",
         friendly_name: "Port Scheduled",
         description: "Carrier accepted the port and gave a date",
-        definition: Definition {
-            required: &["Account-ID", "Port-Request-ID"],
-            kinds: &[("Reason", Kind::Object)],
-        },
+        definition: Definition { required: &["Account-ID", "Port-Request-ID"], kinds: &[("Reason", Kind::Object)] },
     },
     Notification {
         name: "port_unconfirmed",
         key: "number.port_unconfirmed",
         friendly_name: "Port Unconfirmed",
         description: "Port request made, not handed in yet",
-        definition: Definition {
-            required: &["Account-ID", "Port-Request-ID"],
-            kinds: &[("Reason", Kind::Object)],
-        },
+        definition: Definition { required: &["Account-ID", "Port-Request-ID"], kinds: &[("Reason", Kind::Object)] },
     },
     Notification {
         name: "ported",
         key: "number.ported",
         friendly_name: "Ported",
         description: "Number port finished",
-        definition: Definition {
-            required: &["Account-ID", "Port-Request-ID"],
-            kinds: &[("Reason", Kind::Object)],
-        },
+        definition: Definition { required: &["Account-ID", "Port-Request-ID"], kinds: &[("Reason", Kind::Object)] },
     },
     Notification {
         name: "denied_emergency_bridge",
         key: "registration.denied_emergency_bridge",
         friendly_name: "Emergency Call Failed",
         description: "An emergency call could not be placed",
-        definition: Definition {
-            required: &["Account-ID", "Call-ID"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Call-ID"], kinds: &[] },
     },
     Notification {
         name: "emergency_bridge",
         key: "registration.emergency_bridge",
         friendly_name: "Emergency Call Placed",
         description: "An emergency call was placed",
-        definition: Definition {
-            required: &["Account-ID", "Call-ID"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Call-ID"], kinds: &[] },
     },
     Notification {
         name: "deregister",
         key: "sip.deregister",
         friendly_name: "De-Registration",
         description: "A device registration ran out",
-        definition: Definition {
-            required: &["Account-ID", "Realm", "Username"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Realm", "Username"], kinds: &[] },
     },
     Notification {
         name: "first_occurrence",
         key: "sip.first_occurrence",
         friendly_name: "Account First Occurrence",
         description: "First registration or first call of the account",
-        definition: Definition {
-            required: &["Account-ID", "Occurrence"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Occurrence"], kinds: &[] },
     },
     Notification {
         name: "missed_call",
         key: "sip.missed_call",
         friendly_name: "Missed Call",
         description: "The missed-call step of a callflow ran",
-        definition: Definition {
-            required: &["Account-ID", "Call-Bridged", "Call-ID", "Message-Left"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Call-Bridged", "Call-ID", "Message-Left"], kinds: &[] },
     },
     Notification {
         name: "register",
         key: "sip.register",
         friendly_name: "Registration",
         description: "A device that was not registered has registered",
-        definition: Definition {
-            required: &["Account-ID", "Realm", "Username"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Realm", "Username"], kinds: &[] },
     },
     Notification {
         name: "system_alert",
         key: "system.alert",
         friendly_name: "System Alert",
         description: "Alert for the operators",
-        definition: Definition {
-            required: &["Message", "Subject"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Message", "Subject"], kinds: &[] },
     },
     Notification {
         name: "customer_update",
         key: "user.customer_update",
         friendly_name: "Customer Update",
         description: "A message was sent through the customer update API",
-        definition: Definition {
-            required: &["Account-ID"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID"], kinds: &[] },
     },
     Notification {
         name: "new_user",
         key: "user.new",
         friendly_name: "New User",
         description: "A user was made",
-        definition: Definition {
-            required: &["Account-ID", "User-ID"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "User-ID"], kinds: &[] },
     },
     Notification {
         name: "password_recovery",
         key: "user.password_recovery",
         friendly_name: "Password Recovery",
         description: "A user asked for a password link",
-        definition: Definition {
-            required: &["Account-ID", "Email", "Password-Reset-Link"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Email", "Password-Reset-Link"], kinds: &[] },
     },
     Notification {
         name: "voicemail_full",
@@ -367,12 +274,7 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         friendly_name: "Voicemail Box Full",
         description: "A caller could not leave a message because the box is full",
         definition: Definition {
-            required: &[
-                "Account-ID",
-                "Max-Message-Count",
-                "Message-Count",
-                "Voicemail-Box",
-            ],
+            required: &["Account-ID", "Max-Message-Count", "Message-Count", "Voicemail-Box"],
             kinds: &[],
         },
     },
@@ -429,20 +331,14 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         key: "webhook.disabled",
         friendly_name: "Webhook Disabled",
         description: "A webhook was switched off automatically",
-        definition: Definition {
-            required: &["Account-ID", "Hook-ID"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Hook-ID"], kinds: &[] },
     },
     Notification {
         name: "cf_notification",
         key: "account.cf_notification",
         friendly_name: "Customer defined notification",
         description: "A customer-defined notification, for example from a callflow",
-        definition: Definition {
-            required: &["Account-ID", "Template-ID"],
-            kinds: &[],
-        },
+        definition: Definition { required: &["Account-ID", "Template-ID"], kinds: &[] },
     },
     Notification {
         name: "number_feature_manual_action",
@@ -451,11 +347,7 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         description: "A number feature changed in a way that needs someone to act",
         definition: Definition {
             required: &["Account-ID", "Number", "Feature"],
-            kinds: &[
-                ("Account-ID", Kind::NonEmptyText),
-                ("Number", Kind::NonEmptyText),
-                ("Feature", Kind::Object),
-            ],
+            kinds: &[("Account-ID", Kind::NonEmptyText), ("Number", Kind::NonEmptyText), ("Feature", Kind::Object)],
         },
     },
     Notification {

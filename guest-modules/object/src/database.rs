@@ -17,20 +17,14 @@ pub(crate) fn account(database: &str, document: Option<&str>) -> Option<String> 
 /// `…-202404`, as the databases of one month are named, without its end.
 fn without_month(database: &str) -> &str {
     match database.rsplit_once('-') {
-        Some((name, month))
-            if month.len() == 6 && month.bytes().all(|byte| byte.is_ascii_digit()) =>
-        {
-            name
-        }
+        Some((name, month)) if month.len() == 6 && month.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => database,
     }
 }
 
 /// The parts of `/aa/bb/…`, in which the separator may be written as CouchDB's paths have it (`%2F`).
 fn parts(path: &str) -> Option<[&str; 3]> {
-    let separator = ["/", "%2F", "%2f"]
-        .into_iter()
-        .find(|separator| path.starts_with(separator))?;
+    let separator = ["/", "%2F", "%2f"].into_iter().find(|separator| path.starts_with(separator))?;
     let mut parts = path.split(separator).skip(1);
     let found = [parts.next()?, parts.next()?, parts.next()?];
     (found[0].len() == 2 && found[1].len() == 2 && parts.next().is_none()).then_some(found)
@@ -55,16 +49,8 @@ mod tests {
             "account/aa/aa/bbbbccccddddeeeeffff00001111",
             ACCOUNT,
         ] {
-            assert_eq!(
-                account(name, Some("d1")).as_deref(),
-                Some(ACCOUNT),
-                "{name}"
-            );
-            assert_eq!(
-                account(&format!("{name}-202404"), None).as_deref(),
-                Some(ACCOUNT),
-                "{name}"
-            );
+            assert_eq!(account(name, Some("d1")).as_deref(), Some(ACCOUNT), "{name}");
+            assert_eq!(account(&format!("{name}-202404"), None).as_deref(), Some(ACCOUNT), "{name}");
         }
     }
 

@@ -4,48 +4,25 @@
 mod database;
 
 use hookbox_sdk::kazoo::{Definition, Fields, Kind};
-use hookbox_sdk::{
-    Binding, Event, HandleError, JsonObject, Message, Metadata, Module, log, settings,
-};
+use hookbox_sdk::{Binding, Event, HandleError, JsonObject, Message, Metadata, Module, log, settings};
 
 struct Object;
 
 const DOC_UPDATE: Definition<'_> = Definition {
     required: &["ID", "Database"],
-    kinds: &[
-        ("ID", Kind::Text),
-        ("Rev", Kind::Text),
-        ("Is-Soft-Deleted", Kind::Boolean),
-    ],
+    kinds: &[("ID", Kind::Text), ("Rev", Kind::Text), ("Is-Soft-Deleted", Kind::Boolean)],
 };
 
 /// What is announced of documents and of whole databases.
-const ANNOUNCEMENTS: [&str; 7] = [
-    "doc_edited",
-    "doc_created",
-    "doc_deleted",
-    "db_edited",
-    "db_created",
-    "db_deleted",
-    "db_views_updated",
-];
+const ANNOUNCEMENTS: [&str; 7] =
+    ["doc_edited", "doc_created", "doc_deleted", "db_edited", "db_created", "db_deleted", "db_views_updated"];
 
 /// The actions that a hook may choose from.
 const ACTIONS: [&str; 4] = ["all", "doc_created", "doc_edited", "doc_deleted"];
 
 /// The types that a hook may choose from, besides `all`, unless the setting `object_types` says otherwise.
-const TYPES: [&str; 10] = [
-    "account",
-    "callflow",
-    "device",
-    "faxbox",
-    "media",
-    "user",
-    "vmbox",
-    "fax",
-    "mailbox_message",
-    "call_recording",
-];
+const TYPES: [&str; 10] =
+    ["account", "callflow", "device", "faxbox", "media", "user", "vmbox", "fax", "mailbox_message", "call_recording"];
 
 impl Module for Object {
     fn metadata() -> Metadata {
@@ -61,24 +38,15 @@ impl Module for Object {
     }
 
     fn bindings() -> Vec<Binding> {
-        vec![
-            Binding::topic("configuration")
-                .routing_key("#")
-                .category("configuration")
-                .any_name(),
-        ]
+        vec![Binding::topic("configuration").routing_key("#").category("configuration").any_name()]
     }
 
     fn handle_event(message: Message) -> Result<Vec<Event>, HandleError> {
         if !ANNOUNCEMENTS.contains(&&*message.name) {
-            log::debug(&format!(
-                "object: {} is no announcement of a change",
-                message.name
-            ));
+            log::debug(&format!("object: {} is no announcement of a change", message.name));
             return Err(HandleError::NotMine);
         }
-        let body = Fields::parse(&message.body)
-            .map_err(|error| HandleError::Malformed(error.to_string()))?;
+        let body = Fields::parse(&message.body).map_err(|error| HandleError::Malformed(error.to_string()))?;
         DOC_UPDATE.check(&body)?;
         let (id, action) = (body.text("ID"), &message.name);
         let database = body.text("Database").unwrap_or_default();
@@ -159,10 +127,7 @@ mod tests {
             body[key] = value.clone();
         }
         let message = message("configuration", "doc_edited.db.user.d1", &body.to_string());
-        Rehearsal::new()
-            .handle::<Object>(message)
-            .result
-            .map(|mut events| events.remove(0))
+        Rehearsal::new().handle::<Object>(message).result.map(|mut events| events.remove(0))
     }
 
     #[test]
@@ -172,10 +137,7 @@ mod tests {
             event.payload,
             r#"{"id":"d1","account_id":"aaaabbbbccccddddeeeeffff00001111","action":"doc_edited"}"#
         );
-        assert_eq!(
-            event.facets,
-            [("action".to_owned(), "doc_edited".to_owned())]
-        );
+        assert_eq!(event.facets, [("action".to_owned(), "doc_edited".to_owned())]);
     }
 
     #[test]
@@ -184,15 +146,9 @@ mod tests {
             (json!({"ID": 7}), "ID is not a text"),
             (json!({"ID": null}), "ID is not a text"),
             (json!({"Rev": 7}), "Rev is not a text"),
-            (
-                json!({"Is-Soft-Deleted": "yes"}),
-                "Is-Soft-Deleted is not a boolean",
-            ),
+            (json!({"Is-Soft-Deleted": "yes"}), "Is-Soft-Deleted is not a boolean"),
         ] {
-            assert_eq!(
-                result(&changes),
-                Err(HandleError::Malformed(reason.to_owned()))
-            );
+            assert_eq!(result(&changes), Err(HandleError::Malformed(reason.to_owned())));
         }
         assert!(result(&json!({"Is-Soft-Deleted": "true"})).is_ok());
     }
@@ -200,21 +156,14 @@ mod tests {
     #[test]
     fn other_messages_of_the_exchange_are_not_mine() {
         for name in ["doc_type_update", "doc_type_updated", "", "flush"] {
-            assert_eq!(
-                result(&json!({"Event-Name": name})),
-                Err(HandleError::NotMine),
-                "{name}"
-            );
+            assert_eq!(result(&json!({"Event-Name": name})), Err(HandleError::NotMine), "{name}");
         }
     }
 
     #[test]
     fn a_database_of_an_unexpected_type_belongs_to_nobody() {
         for database in [json!(7), json!(null), json!({}), json!([])] {
-            assert_eq!(
-                result(&json!({"Database": database})),
-                Err(HandleError::NotMine)
-            );
+            assert_eq!(result(&json!({"Database": database})), Err(HandleError::NotMine));
         }
     }
 

@@ -17,14 +17,7 @@ const CALL_EVENT: Definition<'_> = Definition {
 };
 
 /// What receivers do not see of the message.
-const LEFT_OUT: [&str; 6] = [
-    "Node",
-    "Msg-ID",
-    "App-Version",
-    "App-Name",
-    "Event-Category",
-    "Custom-Channel-Vars",
-];
+const LEFT_OUT: [&str; 6] = ["Node", "Msg-ID", "App-Version", "App-Name", "Event-Category", "Custom-Channel-Vars"];
 
 impl Module for Parking {
     fn metadata() -> Metadata {
@@ -37,18 +30,14 @@ impl Module for Parking {
     fn bindings() -> Vec<Binding> {
         let events = ["PARK_PARKED", "PARK_RETRIEVED", "PARK_ABANDONED"];
         let binding = Binding::topic("callevt").category("call_event");
-        vec![events.iter().fold(binding, |binding, event| {
-            binding.routing_key(&format!("call.{event}.*")).name(event)
-        })]
+        vec![events.iter().fold(binding, |binding, event| binding.routing_key(&format!("call.{event}.*")).name(event))]
     }
 
     fn handle_event(message: Message) -> Result<Vec<Event>, HandleError> {
         let malformed = |error: serde_json::Error| HandleError::Malformed(error.to_string());
         let mut body = Fields::parse(&message.body).map_err(malformed)?;
         CALL_EVENT.check(&body)?;
-        let account = body
-            .object("Custom-Channel-Vars")
-            .and_then(|vars| Some(vars.netext("Account-ID")?.into_owned()));
+        let account = body.object("Custom-Channel-Vars").and_then(|vars| Some(vars.netext("Account-ID")?.into_owned()));
         let Some(account) = account else {
             log::debug("parking: the call has no account");
             return Err(HandleError::NotMine);
@@ -93,10 +82,7 @@ mod tests {
 
     #[test]
     fn without_an_account_nothing_happens() {
-        assert_eq!(
-            result(&json!({"Custom-Channel-Vars": {}})),
-            Err(HandleError::NotMine)
-        );
+        assert_eq!(result(&json!({"Custom-Channel-Vars": {}})), Err(HandleError::NotMine));
         assert_eq!(
             result(&json!({"Custom-Channel-Vars": {"Account-ID": ""}, "Account-ID": "a2"})),
             Err(HandleError::NotMine)
@@ -105,12 +91,7 @@ mod tests {
 
     #[test]
     fn what_is_no_call_event_is_malformed() {
-        for header in [
-            "Custom-Channel-Vars",
-            "Custom-Application-Vars",
-            "Custom-SIP-Headers",
-            "Fax-Info",
-        ] {
+        for header in ["Custom-Channel-Vars", "Custom-Application-Vars", "Custom-SIP-Headers", "Fax-Info"] {
             for wrong in [json!([]), json!("x"), Value::Null] {
                 let malformed = HandleError::Malformed(format!("{header} is not an object"));
                 assert_eq!(result(&json!({header: wrong})), Err(malformed));

@@ -14,18 +14,12 @@ impl Module for Skel {
     }
 
     fn bindings() -> Vec<Binding> {
-        vec![
-            Binding::topic("skel")
-                .routing_key("skel.#")
-                .category("skel")
-                .any_name(),
-        ]
+        vec![Binding::topic("skel").routing_key("skel.#").category("skel").any_name()]
     }
 
     fn handle_event(message: Message) -> Result<Vec<Event>, HandleError> {
         let account = message.account_id.ok_or(HandleError::NotMine)?;
-        let payload = kazoo::normalize(&message.body)
-            .map_err(|error| HandleError::Malformed(error.to_string()))?;
+        let payload = kazoo::normalize(&message.body).map_err(|error| HandleError::Malformed(error.to_string()))?;
         Ok(vec![Event::new("skel", account, payload)])
     }
 }

@@ -40,12 +40,7 @@ pub fn metadata(category: &str, description: &str, version: &str) -> Metadata {
 #[must_use]
 pub fn bindings(category: &str) -> Vec<Binding> {
     let routing_key = format!("{category}.inbound.offnet.*");
-    vec![
-        Binding::topic("im")
-            .routing_key(&routing_key)
-            .category(category)
-            .name("inbound"),
-    ]
+    vec![Binding::topic("im").routing_key(&routing_key).category(category).name("inbound")]
 }
 
 /// Turns a message that came in into the event of its account.
@@ -55,8 +50,7 @@ pub fn bindings(category: &str) -> Vec<Binding> {
 /// [`HandleError::Malformed`] when headers are missing or of a wrong type; [`HandleError::NotMine`] when the message
 /// has no account.
 pub fn handle(category: &str, message: &Message) -> Result<Vec<Event>, HandleError> {
-    let body =
-        Fields::parse(&message.body).map_err(|error| HandleError::Malformed(error.to_string()))?;
+    let body = Fields::parse(&message.body).map_err(|error| HandleError::Malformed(error.to_string()))?;
     INBOUND.check(&body)?;
     let Some(account) = body.netext("Account-ID") else {
         log::debug(&format!("{category}: the message has no account"));
@@ -92,10 +86,7 @@ mod tests {
         for (key, value) in changes.as_object().unwrap() {
             body[key] = value.clone();
         }
-        let events = handle(
-            "sms",
-            &message("im", "sms.inbound.offnet.5b1d", &body.to_string()),
-        )?;
+        let events = handle("sms", &message("im", "sms.inbound.offnet.5b1d", &body.to_string()))?;
         Ok(events[0].payload.clone())
     }
 
@@ -103,38 +94,21 @@ mod tests {
     fn what_is_not_there_is_left_out_and_so_is_an_empty_body() {
         let bare = r#"{"id":"5b1d","account_id":"a1","type":"sms","from":"+1","to":"+2"}"#;
         assert_eq!(result(&json!({"Body": "", "Charges": null})).unwrap(), bare);
-        assert_eq!(
-            result(&json!({"Body": "", "Charges": "free"})).unwrap(),
-            bare
-        );
+        assert_eq!(result(&json!({"Body": "", "Charges": "free"})).unwrap(), bare);
     }
 
     #[test]
     fn charges_are_a_number_also_when_they_come_as_text() {
-        for (charges, written) in [
-            (json!("0.25"), "0.25"),
-            (json!("3"), "3"),
-            (json!(0.01), "0.01"),
-        ] {
+        for (charges, written) in [(json!("0.25"), "0.25"), (json!("3"), "3"), (json!(0.01), "0.01")] {
             let payload = result(&json!({"Charges": charges})).unwrap();
-            assert!(
-                payload.ends_with(&format!(r#""body":"hi","charges":{written}}}"#)),
-                "{payload}"
-            );
+            assert!(payload.ends_with(&format!(r#""body":"hi","charges":{written}}}"#)), "{payload}");
         }
     }
 
     #[test]
     fn accounts_are_read_as_text() {
-        assert!(
-            result(&json!({"Account-ID": 17}))
-                .unwrap()
-                .contains(r#""account_id":"17""#)
-        );
-        assert_eq!(
-            result(&json!({"Account-ID": ""})),
-            Err(HandleError::NotMine)
-        );
+        assert!(result(&json!({"Account-ID": 17})).unwrap().contains(r#""account_id":"17""#));
+        assert_eq!(result(&json!({"Account-ID": ""})), Err(HandleError::NotMine));
     }
 
     #[test]
@@ -142,16 +116,10 @@ mod tests {
         for (changes, reason) in [
             (json!({"From": 13}), "From is not a text"),
             (json!({"Body": null}), "Body is not a text"),
-            (
-                json!({"Route-Type": "international"}),
-                "Route-Type is not one of onnet, offnet",
-            ),
+            (json!({"Route-Type": "international"}), "Route-Type is not one of onnet, offnet"),
             (json!({"Custom-Vars": []}), "Custom-Vars is not an object"),
         ] {
-            assert_eq!(
-                result(&changes),
-                Err(HandleError::Malformed(reason.to_owned()))
-            );
+            assert_eq!(result(&changes), Err(HandleError::Malformed(reason.to_owned())));
         }
     }
 }

@@ -18,8 +18,8 @@ use self::{
 use super::{could_not_begin, import, rest};
 use crate::{
     error_chain::chain,
-    host::{self, HostOptions, RunningHost},
     hook::Hook,
+    host::{self, HostOptions, RunningHost},
     message::{AccountId, HookId},
     settings::Settings,
     telemetry,
@@ -100,9 +100,10 @@ async fn load_hooks(settings: &Settings, host: &RunningHost, receivers: &Receive
     let validate = |record: &crate::hook::HookRecord| {
         Hook::from_record(record, &settings.firing).map(drop).map_err(|problems| problems.to_string())
     };
-    let report = import::run(&documents, &host.store, &key, &host.master, &validate, crate::clock::Clock::System.now_ms())
-        .await
-        .map_err(|error| chain(&error))?;
+    let report =
+        import::run(&documents, &host.store, &key, &host.master, &validate, crate::clock::Clock::System.now_ms())
+            .await
+            .map_err(|error| chain(&error))?;
     if let Some(refused) = report.refused.first() {
         return Err(format!("the demo's own document was refused: {refused:?}"));
     }
@@ -120,7 +121,8 @@ async fn post_messages(host: &RunningHost, key: &str) -> Result<u64, String> {
         let answer = request.body(json!({"data": message}).to_string()).send().await.map_err(|error| chain(&error))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| chain(&error))?;
-        let envelope: Value = serde_json::from_str(&text).map_err(|error| format!("{kind}: {status}, not JSON: {error}"))?;
+        let envelope: Value =
+            serde_json::from_str(&text).map_err(|error| format!("{kind}: {status}, not JSON: {error}"))?;
         if status != 202 {
             return Err(format!("{kind}: the host answered {status}: {envelope}"));
         }
@@ -162,7 +164,9 @@ async fn summary(host: &RunningHost) -> Result<(), String> {
         let attempts = host.store.attempts(&account, Some(&hook), 1000).await.map_err(|error| chain(&error))?;
         let delivered = attempts.iter().filter(|attempt| attempt["result"] == "success").count();
         let record = host.store.hook(&hook).await.map_err(|error| chain(&error))?;
-        let now = record.and_then(|record| record.disabled_message).map_or("enabled".into(), |why| format!("disabled: {why}"));
+        let now = record
+            .and_then(|record| record.disabled_message)
+            .map_or("enabled".into(), |why| format!("disabled: {why}"));
         println!("  {name:<36} {delivered:>9} {:>9}  {now}", attempts.len() - delivered);
     }
     Ok(())

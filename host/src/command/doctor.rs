@@ -6,8 +6,8 @@ use lapin::{Connection, ConnectionProperties};
 
 use super::could_not_begin;
 use crate::{
-    error_chain::chain,
     clock::Clock,
+    error_chain::chain,
     host::{self, HostOptions},
     settings::Settings,
 };

@@ -4,8 +4,8 @@ use std::{path::Path, process::ExitCode};
 
 use super::{could_not_begin, import};
 use crate::{
-    error_chain::chain,
     clock::Clock,
+    error_chain::chain,
     hook::{Hook, HookRecord},
     host,
     settings::Settings,

@@ -50,7 +50,8 @@ impl Scheduler {
     async fn wait(&self) -> Result<(), StoreError> {
         let poll_ms = self.firer.settings.claim_poll_ms;
         let now_ms = self.firer.clock.now_ms();
-        let until_due_ms = self.store.next_due_ms().await?.map_or(poll_ms, |due| due.saturating_sub(now_ms).min(poll_ms));
+        let until_due_ms =
+            self.store.next_due_ms().await?.map_or(poll_ms, |due| due.saturating_sub(now_ms).min(poll_ms));
         let pause = tokio::time::sleep(Duration::from_millis(until_due_ms.max(1)));
         tokio::select! {
             () = pause => {}

@@ -9,10 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::{StartError, first_start, host_key, open_store};
 use crate::{
     account::AccountTree,
-    attempt::{
-        disabler::Disabler,
-        log::AttemptLog,
-    },
+    attempt::{disabler::Disabler, log::AttemptLog},
     changes::{Cursors, Follower},
     clock::Clock,
     firing::{Firer, client::Client, lanes::Lanes},
@@ -170,7 +167,8 @@ fn modules(
     clock: &Clock,
 ) -> Result<Modules, StartError> {
     let engines = Engines::new(&settings.modules).map_err(|error| StartError::Sandbox(format!("{error:#}")))?;
-    let workers = Workers::start(&engines, &settings.modules).map_err(|error| StartError::Sandbox(error.to_string()))?;
+    let workers =
+        Workers::start(&engines, &settings.modules).map_err(|error| StartError::Sandbox(error.to_string()))?;
     let dir = settings.cache_dir();
     let component_bytes_max = usize::try_from(settings.modules.component_bytes_max).unwrap_or(usize::MAX);
     let compiler = Compiler::new(&dir, &key.derive("module-cache"), component_bytes_max)

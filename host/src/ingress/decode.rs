@@ -133,14 +133,12 @@ impl Decoder {
     /// Whose message it is: the first pointer that leads to a text, else the account's database that a change is of.
     fn account(&self, document: &Value) -> Option<AccountId> {
         let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-        self.account_pointers
-            .iter()
-            .find_map(|pointer| text(pointer))
-            .map(AccountId::from)
-            .or_else(|| match text("/Database")? {
+        self.account_pointers.iter().find_map(|pointer| text(pointer)).map(AccountId::from).or_else(|| {
+            match text("/Database")? {
                 "accounts" => text("/ID").map(AccountId::from),
                 database => account_of_database(database),
-            })
+            }
+        })
     }
 }
 
@@ -187,11 +185,7 @@ mod tests {
 
     fn decoder() -> Decoder {
         let settings = Settings::default();
-        Decoder {
-            body_bytes_max: 1000,
-            account_pointers: settings.amqp.account_pointers,
-            send_passwords: false,
-        }
+        Decoder { body_bytes_max: 1000, account_pointers: settings.amqp.account_pointers, send_passwords: false }
     }
 
     fn incoming(body: &[u8]) -> Incoming<'_> {
@@ -232,7 +226,11 @@ mod tests {
 
     #[test]
     fn the_database_of_a_change_names_the_account() {
-        for database in ["account%2Faa%2Faa%2Fbbbbccccddddeeeeffff00001111", "account/aa/aa/bbbbccccddddeeeeffff00001111-202404", ACCOUNT] {
+        for database in [
+            "account%2Faa%2Faa%2Fbbbbccccddddeeeeffff00001111",
+            "account/aa/aa/bbbbccccddddeeeeffff00001111-202404",
+            ACCOUNT,
+        ] {
             assert_eq!(account_of_database(database), Some(ACCOUNT.into()), "{database}");
         }
         for database in ["webhooks", "account/aa", "account%2Faa%2Faa%2Fbbbbccccddddeeeeffff00001111-2024", ""] {
@@ -243,7 +241,8 @@ mod tests {
 
     #[test]
     fn a_password_goes_no_further() {
-        let body = json!({"Event-Category": "notification", "Event-Name": "new_user", "Password": "pst", "User-ID": "u"});
+        let body =
+            json!({"Event-Category": "notification", "Event-Name": "new_user", "Password": "pst", "User-ID": "u"});
         assert!(!decode(&body).body.contains("pst"));
         let open = Decoder { send_passwords: true, ..decoder() };
         assert!(open.decode(&incoming(body.to_string().as_bytes()), &tree(), 7).unwrap().body.contains("pst"));

@@ -75,9 +75,7 @@ impl Compiler {
         for payload in Parser::new(0).parse_all(bytes) {
             match payload {
                 Ok(Payload::Version { encoding: Encoding::Module, .. }) => {
-                    return refuse(
-                        "it is a core module; build a component (for Rust: --target wasm32-wasip2)".into(),
-                    );
+                    return refuse("it is a core module; build a component (for Rust: --target wasm32-wasip2)".into());
                 }
                 // The first payload decides; the rest is validated by the compiler.
                 Ok(_) => return Ok(()),

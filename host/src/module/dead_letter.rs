@@ -25,7 +25,8 @@ pub fn of_broker(message: &Message, now_ms: UnixMs) -> DeadLetter {
         at_ms: now_ms,
         module: None::<ModuleId>,
         module_version: String::new(),
-        reason: "the broker delivered it as often as it may (amqp.delivery_limit); Hookbox died or failed each time".into(),
+        reason: "the broker delivered it as often as it may (amqp.delivery_limit); Hookbox died or failed each time"
+            .into(),
         message: message.clone(),
     }
 }

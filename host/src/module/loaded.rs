@@ -198,10 +198,13 @@ impl Module {
         if message.within.is_some() {
             surroundings.within.clone_from(&message.within);
         }
-        let called =
-            self.prepared.call(surroundings, &self.bounds.guest, message.received_ms, seed(message), |module, store| {
-                module.call_handle_event(store, &raw)
-            });
+        let called = self.prepared.call(
+            surroundings,
+            &self.bounds.guest,
+            message.received_ms,
+            seed(message),
+            |module, store| module.call_handle_event(store, &raw),
+        );
         let Called { result, log, cost } = called;
         let result = match result {
             Ok(Ok(events)) => self.checked_events(events, message).map(Handled::Events),
@@ -225,7 +228,11 @@ impl Module {
     ) -> Result<Vec<(Event, Option<Arc<Hook>>)>, ModuleError> {
         let refuse = |reason: String| Err(ModuleError::Output { reason });
         if raw.len() > self.bounds.events_max {
-            return refuse(format!("{} events; {} are allowed (modules.events_max)", raw.len(), self.bounds.events_max));
+            return refuse(format!(
+                "{} events; {} are allowed (modules.events_max)",
+                raw.len(),
+                self.bounds.events_max
+            ));
         }
         let bytes: usize = raw.iter().map(|event| event.payload.len()).sum();
         if bytes > self.bounds.output_bytes_max {

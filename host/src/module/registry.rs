@@ -11,13 +11,8 @@ use metrics::counter;
 use tokio::sync::{oneshot, watch};
 
 use super::{
-    Handled, Module, ModuleError, Origin,
-    description::Binding,
-    guest::Surroundings,
-    guest_log::Level,
-    loaded::Loader,
-    sandbox::Called,
-    workers::Workers,
+    Handled, Module, ModuleError, Origin, description::Binding, guest::Surroundings, guest_log::Level, loaded::Loader,
+    sandbox::Called, workers::Workers,
 };
 use crate::{
     account::AccountTree,
@@ -113,7 +108,9 @@ impl Modules {
             Err(error) => {
                 tracing::error!(module = name, %error, "module refused; the host goes on without it");
                 let reason = error.to_string();
-                self.change_refused(|refused| refused.insert(name.to_owned(), reason.clone()).as_ref() != Some(&reason));
+                self.change_refused(|refused| {
+                    refused.insert(name.to_owned(), reason.clone()).as_ref() != Some(&reason)
+                });
                 false
             }
         }
@@ -174,7 +171,8 @@ impl Modules {
                 reason: "as many of its calls wait as may (modules.queue_max)".into(),
             });
         }
-        let called = answered.await.map_err(|_| ModuleError::Host { reason: "the call panicked in the host".into() })?;
+        let called =
+            answered.await.map_err(|_| ModuleError::Host { reason: "the call panicked in the host".into() })?;
         self.account_for(module, called)
     }
 
@@ -205,7 +203,8 @@ impl Modules {
 
     /// A file may replace what came from a folder before, but not a built-in.
     fn may_take_the_name(&self, module: Module) -> Result<Module, ModuleError> {
-        let taken = self.get(module.id()).filter(|there| there.origin == Origin::BuiltIn && module.origin != there.origin);
+        let taken =
+            self.get(module.id()).filter(|there| there.origin == Origin::BuiltIn && module.origin != there.origin);
         match taken {
             Some(_) => Err(ModuleError::Description {
                 what: "metadata",
@@ -244,11 +243,7 @@ impl Modules {
     }
 
     fn surroundings(&self) -> Surroundings {
-        Surroundings {
-            accounts: Arc::clone(&self.accounts),
-            within: None,
-            settings: Arc::clone(&self.settings),
-        }
+        Surroundings { accounts: Arc::clone(&self.accounts), within: None, settings: Arc::clone(&self.settings) }
     }
 }
 

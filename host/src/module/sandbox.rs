@@ -57,7 +57,8 @@ impl Prepared {
     /// there.
     pub fn new(engine: &Engine, component: &Component) -> Result<Self, ModuleError> {
         let mut linker = Linker::new(engine);
-        imports::link(&mut linker).map_err(|error| ModuleError::Host { reason: format!("linking failed: {error:#}") })?;
+        imports::link(&mut linker)
+            .map_err(|error| ModuleError::Host { reason: format!("linking failed: {error:#}") })?;
         let pre: InstancePre<Guest> =
             linker.instantiate_pre(component).map_err(|error| ModuleError::Import { reason: first_line(&error) })?;
         let pre = WebhookModulePre::new(pre).map_err(|error| ModuleError::World { reason: first_line(&error) })?;

@@ -1,6 +1,11 @@
 //! Components of a folder (`modules.dir`): loaded at the start, and again when their files change.
 
-use std::{collections::HashMap, path::{Path, PathBuf}, sync::Arc, time::{Duration, SystemTime}};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use super::{Modules, Origin};
 

@@ -6,11 +6,7 @@ impl Event {
     /// An event of one account: `hook_event` is the name that hooks subscribe to, a module's own id as a rule;
     /// `payload` is a JSON object, written by [`JsonObject`](crate::JsonObject) or taken from the message.
     #[must_use]
-    pub fn new(
-        hook_event: &str,
-        account_id: impl Into<String>,
-        payload: impl Into<String>,
-    ) -> Self {
+    pub fn new(hook_event: &str, account_id: impl Into<String>, payload: impl Into<String>) -> Self {
         Self {
             hook_event: hook_event.to_owned(),
             account_id: account_id.into(),

@@ -110,19 +110,13 @@ pub(crate) fn is_plain(text: &str) -> bool {
     const HIGH_BITS: u64 = ONES << 7;
     let below = |bytes: u64, bound: u64| bytes.wrapping_sub(ONES * bound) & !bytes;
     let is_plain = |bytes: u64| {
-        let (quote, backslash) = (
-            bytes ^ (ONES * u64::from(b'"')),
-            bytes ^ (ONES * u64::from(b'\\')),
-        );
+        let (quote, backslash) = (bytes ^ (ONES * u64::from(b'"')), bytes ^ (ONES * u64::from(b'\\')));
         (below(bytes, 0x20) | below(quote, 1) | below(backslash, 1)) & HIGH_BITS == 0
     };
     let (chunks, rest) = text.as_bytes().as_chunks::<8>();
     let mut last = [b' '; 8];
     last[..rest.len()].copy_from_slice(rest);
-    chunks
-        .iter()
-        .chain([&last])
-        .all(|chunk| is_plain(u64::from_ne_bytes(*chunk)))
+    chunks.iter().chain([&last]).all(|chunk| is_plain(u64::from_ne_bytes(*chunk)))
 }
 
 fn escape(plain: &str, text: &mut String) {
@@ -230,30 +224,18 @@ mod tests {
 
     #[test]
     fn keys_keep_their_order_and_are_escaped() {
-        let object = JsonObject::new()
-            .put("b", 1)
-            .put("a\"", "x\ny")
-            .put_json("c", r#"{"d":[]}"#);
+        let object = JsonObject::new().put("b", 1).put("a\"", "x\ny").put_json("c", r#"{"d":[]}"#);
         assert_eq!(object.finish(), r#"{"b":1,"a\"":"x\ny","c":{"d":[]}}"#);
     }
 
     #[test]
     fn what_is_absent_is_left_out() {
-        assert_eq!(
-            JsonObject::new()
-                .put_some("a", None::<bool>)
-                .put_some("b", Some(2))
-                .finish(),
-            r#"{"b":2}"#
-        );
+        assert_eq!(JsonObject::new().put_some("a", None::<bool>).put_some("b", Some(2)).finish(), r#"{"b":2}"#);
     }
 
     #[test]
     fn texts_are_escaped_so_that_they_read_back_alike() {
-        let all: String = (0..0x300)
-            .filter_map(char::from_u32)
-            .chain("€😀".chars())
-            .collect();
+        let all: String = (0..0x300).filter_map(char::from_u32).chain("€😀".chars()).collect();
         let json = JsonObject::new().put("a", &*all).finish();
         let read: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(read["a"], all);
@@ -261,17 +243,9 @@ mod tests {
 
     #[test]
     fn what_must_be_escaped_is_noticed_wherever_it_stands() {
-        for (char, plain) in [
-            ('"', false),
-            ('\\', false),
-            ('\u{1f}', false),
-            ('\0', false),
-            ('!', true),
-            ('é', true),
-        ] {
-            for (before, after) in
-                (0..20).flat_map(|before| (0..20).map(move |after| (before, after)))
-            {
+        for (char, plain) in [('"', false), ('\\', false), ('\u{1f}', false), ('\0', false), ('!', true), ('é', true)]
+        {
+            for (before, after) in (0..20).flat_map(|before| (0..20).map(move |after| (before, after))) {
                 let text = format!("{}{char}{}", "€".repeat(before), "x".repeat(after));
                 assert_eq!(super::is_plain(&text), plain, "{text:?}");
             }
@@ -286,9 +260,6 @@ mod tests {
             .put("empty", Vec::<bool>::new())
             .put("object", JsonObject::new().put("x", -1_i64))
             .put("number", serde_json::Number::from_f64(0.01).unwrap());
-        assert_eq!(
-            object.finish(),
-            r#"{"list":["a","b"],"empty":[],"object":{"x":-1},"number":0.01}"#
-        );
+        assert_eq!(object.finish(), r#"{"list":["a","b"],"empty":[],"object":{"x":-1},"number":0.01}"#);
     }
 }

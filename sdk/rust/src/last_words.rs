@@ -16,10 +16,7 @@ pub(crate) fn install() {
 }
 
 /// One line at level `error`.
-#[cfg_attr(
-    not(target_family = "wasm"),
-    allow(dead_code, reason = "native tests keep their own hook")
-)]
+#[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "native tests keep their own hook"))]
 fn speak(panic: &PanicHookInfo<'_>) {
     let text = panic.payload_as_str().unwrap_or("no message");
     match panic.location() {

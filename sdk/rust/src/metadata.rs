@@ -45,10 +45,7 @@ impl Metadata {
     /// One more payload that shows what receivers get: a JSON object.
     #[must_use]
     pub fn sample(mut self, name: &str, payload: &str) -> Self {
-        self.samples.push(Sample {
-            name: name.to_owned(),
-            payload: payload.to_owned(),
-        });
+        self.samples.push(Sample { name: name.to_owned(), payload: payload.to_owned() });
         self
     }
 

@@ -78,31 +78,22 @@ impl Rehearsal {
     /// Names the nearest reseller above an account.
     #[must_use]
     pub fn reseller(mut self, account: &str, reseller: &str) -> Self {
-        self.accounts
-            .resellers
-            .insert(account.to_owned(), reseller.to_owned());
+        self.accounts.resellers.insert(account.to_owned(), reseller.to_owned());
         self
     }
 
     /// Names the accounts above an account, from the root down.
     #[must_use]
     pub fn ancestors(mut self, account: &str, ancestors: &[&str]) -> Self {
-        let ancestors = ancestors
-            .iter()
-            .map(|&ancestor| ancestor.to_owned())
-            .collect();
-        self.accounts
-            .ancestors
-            .insert(account.to_owned(), ancestors);
+        let ancestors = ancestors.iter().map(|&ancestor| ancestor.to_owned()).collect();
+        self.accounts.ancestors.insert(account.to_owned(), ancestors);
         self
     }
 
     /// Assigns a phone number to an account.
     #[must_use]
     pub fn number(mut self, number: &str, account: &str) -> Self {
-        self.accounts
-            .numbers
-            .insert(number.to_owned(), account.to_owned());
+        self.accounts.numbers.insert(number.to_owned(), account.to_owned());
         self
     }
 

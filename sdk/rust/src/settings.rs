@@ -31,9 +31,7 @@ pub fn list(key: &str) -> Option<Vec<String>> {
     let value = get(key)?;
     let list = serde_json::from_str(&value).ok();
     if list.is_none() {
-        crate::log::warn(&format!(
-            "setting {key} is not a JSON list of texts; the default applies"
-        ));
+        crate::log::warn(&format!("setting {key} is not a JSON list of texts; the default applies"));
     }
     list
 }

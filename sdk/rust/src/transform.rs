@@ -19,11 +19,13 @@ pub trait Transform {
 macro_rules! transform {
     ($transform:ty) => {
         // On every target, so that a type that is no transform is found out in native builds too.
-        const _: fn($crate::Firing) -> ::core::result::Result<::core::option::Option<$crate::Firing>, ::std::string::String> =
+        const _: fn(
+            $crate::Firing,
+        ) -> ::core::result::Result<::core::option::Option<$crate::Firing>, ::std::string::String> =
             <$transform as $crate::Transform>::transform;
 
         #[cfg(target_family = "wasm")]
-        const _: () = {
+const _: () = {
             type Exported = $crate::ExportedTransform<$transform>;
             $crate::bindings::transform::export_transform!(Exported with_types_in $crate::bindings::transform);
         };

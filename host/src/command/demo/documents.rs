@@ -42,7 +42,8 @@ pub(super) fn hook_names() -> [(&'static str, &'static str, &'static str); HOOKS
 pub(super) fn hooks_and_accounts(receivers: &Receivers) -> Vec<Value> {
     let [everything, hang_ups, failing, slow, texts] = hook_names();
     let hook = |(account, id, name): (&str, &str, &str), uri: String, rest: Value| {
-        let mut document = json!({"_id": id, "pvt_type": "webhook", "pvt_account_id": account, "name": name, "uri": uri});
+        let mut document =
+            json!({"_id": id, "pvt_type": "webhook", "pvt_account_id": account, "name": name, "uri": uri});
         if let (Some(document), Value::Object(rest)) = (document.as_object_mut(), rest) {
             document.extend(rest);
         }
@@ -52,7 +53,11 @@ pub(super) fn hooks_and_accounts(receivers: &Receivers) -> Vec<Value> {
         json!({"_id": RESELLER, "pvt_type": "account", "name": "A reseller", "pvt_tree": []}),
         json!({"_id": CUSTOMER, "pvt_type": "account", "name": "Its customer", "pvt_tree": [RESELLER],
             "pvt_reseller_id": RESELLER}),
-        hook(everything, receivers.healthy("/all"), json!({"hook": "all", "format": "json", "custom_data": {"crm": "42"}})),
+        hook(
+            everything,
+            receivers.healthy("/all"),
+            json!({"hook": "all", "format": "json", "custom_data": {"crm": "42"}}),
+        ),
         hook(hang_ups, receivers.healthy("/reseller"), json!({"hook": "channel_destroy", "include_subaccounts": true})),
         hook(
             failing,
@@ -109,7 +114,10 @@ pub(super) fn messages() -> Vec<Value> {
         call("CHANNEL_ANSWER", json!({})),
         call("CHANNEL_BRIDGE", json!({"Other-Leg-Call-ID": "c2a57bd0"})),
         call("PARK_PARKED", json!({"Parking-Slot": "104"})),
-        call("CHANNEL_DESTROY", json!({"Hangup-Cause": "NORMAL_CLEARING", "Duration-Seconds": 61, "Billing-Seconds": 55})),
+        call(
+            "CHANNEL_DESTROY",
+            json!({"Hangup-Cause": "NORMAL_CLEARING", "Duration-Seconds": 61, "Billing-Seconds": 55}),
+        ),
         message("notifications", "notifications.sip.missed_call", missed_call),
         message("configuration", "doc_edited.account%2Faa%2Faa%2Fbbbbccccddddeeeeffff00001111.user.0f0f", edited),
         text("sms"),

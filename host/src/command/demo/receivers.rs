@@ -1,12 +1,7 @@
 //! The demo's receivers: a healthy one, one that always fails, one that takes its time. Real servers on loopback, which
 //! print what lands.
 
-use std::{
-    collections::BTreeSet,
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -123,7 +118,10 @@ async fn receive(State(shared): State<Shared>, request: Request) -> StatusCode {
     };
     let path = uri.split('?').next().unwrap_or_default();
     let signature = if signed { "signed" } else { "unsigned" };
-    println!("  {kind:<16} {method:<4} {path:<10} to the {word:<7} receiver, {signature}, answered {}", status.as_u16());
+    println!(
+        "  {kind:<16} {method:<4} {path:<10} to the {word:<7} receiver, {signature}, answered {}",
+        status.as_u16()
+    );
     sender.send_modify(|seen| {
         seen.requests += 1;
         seen.signed += usize::from(signed);

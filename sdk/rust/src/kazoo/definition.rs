@@ -5,13 +5,7 @@ use serde_json::value::RawValue;
 use super::Fields;
 
 /// Of every message, whatever it tells.
-const ENVELOPE: [&str; 5] = [
-    "App-Name",
-    "App-Version",
-    "Event-Category",
-    "Event-Name",
-    "Msg-ID",
-];
+const ENVELOPE: [&str; 5] = ["App-Name", "App-Version", "Event-Category", "Event-Name", "Msg-ID"];
 
 /// The definition of one kind of message: which headers must be there, and of which type those with a type must be.
 ///
@@ -57,11 +51,7 @@ impl Definition<'_> {
     ///
     /// The first header that is missing or of a wrong type.
     pub fn check(&self, body: &Fields<'_>) -> Result<(), Invalid> {
-        if let Some(missing) = ENVELOPE
-            .iter()
-            .chain(self.required)
-            .find(|header| !body.has(header))
-        {
+        if let Some(missing) = ENVELOPE.iter().chain(self.required).find(|header| !body.has(header)) {
             return Err(Invalid(format!("{missing} is missing")));
         }
         for (header, kind) in self.kinds {
@@ -79,14 +69,11 @@ impl Kind<'_> {
         match self {
             Self::Text => json.starts_with('"'),
             Self::NonEmptyText => json.starts_with('"') && json != "\"\"",
-            Self::OneOf(texts) => {
-                serde_json::from_str::<String>(json).is_ok_and(|text| texts.contains(&&*text))
-            }
+            Self::OneOf(texts) => serde_json::from_str::<String>(json).is_ok_and(|text| texts.contains(&&*text)),
             Self::Boolean => matches!(json, "true" | "false" | "\"true\"" | "\"false\""),
             Self::PositiveInteger => json.parse::<u64>().is_ok_and(|number| number > 0),
             Self::Object => json.starts_with('{'),
-            Self::Objects => items(json)
-                .is_some_and(|items| items.iter().all(|item| item.get().starts_with('{'))),
+            Self::Objects => items(json).is_some_and(|items| items.iter().all(|item| item.get().starts_with('{'))),
             Self::NonEmptyList => items(json).is_some_and(|items| !items.is_empty()),
         }
     }
@@ -126,13 +113,8 @@ mod tests {
 
     fn check(kinds: &[(&str, Kind<'_>)], fields: &str) -> Result<(), String> {
         let body = format!("{{{ENVELOPE_JSON}{fields}}}");
-        let definition = Definition {
-            required: &["Call-ID"],
-            kinds,
-        };
-        definition
-            .check(&Fields::parse(&body).unwrap())
-            .map_err(|invalid| invalid.0)
+        let definition = Definition { required: &["Call-ID"], kinds };
+        definition.check(&Fields::parse(&body).unwrap()).map_err(|invalid| invalid.0)
     }
 
     #[test]
@@ -140,42 +122,22 @@ mod tests {
         assert_eq!(check(&[], r#","Call-ID":null"#), Ok(()));
         assert_eq!(check(&[], ""), Err("Call-ID is missing".to_owned()));
         let bare = Fields::parse(r#"{"App-Name":"a","Call-ID":"1"}"#).unwrap();
-        let invalid = Definition {
-            required: &[],
-            kinds: &[],
-        }
-        .check(&bare)
-        .unwrap_err();
+        let invalid = Definition { required: &[], kinds: &[] }.check(&bare).unwrap_err();
         assert_eq!(invalid.0, "App-Version is missing");
     }
 
     #[test]
     fn a_header_that_is_absent_passes_its_check() {
-        assert_eq!(
-            check(&[("Reason", Kind::Object)], r#","Call-ID":"1""#),
-            Ok(())
-        );
+        assert_eq!(check(&[("Reason", Kind::Object)], r#","Call-ID":"1""#), Ok(()));
     }
 
     #[test]
     fn each_kind_accepts_its_own_and_refuses_others() {
         let cases = [
-            (
-                Kind::Text,
-                &[r#""""#, r#""x""#][..],
-                &["1", "null", "{}"][..],
-            ),
+            (Kind::Text, &[r#""""#, r#""x""#][..], &["1", "null", "{}"][..]),
             (Kind::NonEmptyText, &[r#""x""#], &[r#""""#, "1"]),
-            (
-                Kind::OneOf(&["on", "off"]),
-                &[r#""on""#],
-                &[r#""in""#, "1", "null"],
-            ),
-            (
-                Kind::Boolean,
-                &["true", "false", r#""true""#],
-                &["0", r#""yes""#, "null"],
-            ),
+            (Kind::OneOf(&["on", "off"]), &[r#""on""#], &[r#""in""#, "1", "null"]),
+            (Kind::Boolean, &["true", "false", r#""true""#], &["0", r#""yes""#, "null"]),
             (Kind::PositiveInteger, &["1"], &["0", "-1", "1.5", r#""1""#]),
             (Kind::Object, &["{}"], &["[]", "null", r#""{}""#]),
             (Kind::Objects, &["[]", "[{}]"], &["{}", "[1]"]),
@@ -183,11 +145,7 @@ mod tests {
         ];
         for (kind, good, bad) in cases {
             for value in good {
-                assert_eq!(
-                    check(&[("X", kind)], &format!(r#","Call-ID":"1","X":{value}"#)),
-                    Ok(()),
-                    "{value}"
-                );
+                assert_eq!(check(&[("X", kind)], &format!(r#","Call-ID":"1","X":{value}"#)), Ok(()), "{value}");
             }
             for value in bad {
                 let wrong = check(&[("X", kind)], &format!(r#","Call-ID":"1","X":{value}"#));

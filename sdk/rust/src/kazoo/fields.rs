@@ -50,11 +50,7 @@ impl<'a> Fields<'a> {
     /// The value as it is; null is a value.
     #[must_use]
     pub fn raw(&self, key: &str) -> Option<&RawValue> {
-        self.entries
-            .iter()
-            .rev()
-            .find(|(name, _)| name == key)
-            .map(|(_, value)| &**value)
+        self.entries.iter().rev().find(|(name, _)| name == key).map(|(_, value)| &**value)
     }
 
     /// The value as text. A number is its decimal text; true, false and null are the words; a list is its texts and
@@ -203,12 +199,8 @@ fn numeral(json: &str) -> Option<Cow<'_, str>> {
 
 /// A finite float in digits; the words that Rust would also read (`inf`, `nan`) are texts like any other.
 fn float(text: &str) -> Option<f64> {
-    let digits = text
-        .bytes()
-        .all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
-    text.parse()
-        .ok()
-        .filter(|float: &f64| digits && float.is_finite())
+    let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    text.parse().ok().filter(|float: &f64| digits && float.is_finite())
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
@@ -317,9 +309,7 @@ mod tests {
         );
         let ints = ["int", "float", "minus", "text", "float text"].map(|key| fields.int(key));
         assert_eq!(ints, [Some(61), Some(3), Some(-3), Some(42), Some(0)]);
-        for none in [
-            "word", "inf", "true", "null", "list", "huge", "empty", "absent",
-        ] {
+        for none in ["word", "inf", "true", "null", "list", "huge", "empty", "absent"] {
             assert_eq!(fields.int(none), None, "{none}");
         }
     }
@@ -346,11 +336,7 @@ mod tests {
     fn true_is_true_and_the_text_true_and_nothing_else() {
         let fields = fields(r#"{"a":true,"b":"true","c":"True","d":1,"e":"yes","f":null}"#);
         assert!(fields.is_true("a") && fields.is_true("b"));
-        assert!(
-            !["c", "d", "e", "f", "absent"]
-                .iter()
-                .any(|key| fields.is_true(key))
-        );
+        assert!(!["c", "d", "e", "f", "absent"].iter().any(|key| fields.is_true(key)));
     }
 
     #[test]

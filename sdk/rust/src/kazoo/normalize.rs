@@ -112,10 +112,7 @@ impl<'de> Visitor<'de> for Normalizer<'_> {
                 out.truncate(start);
             } else {
                 out.push(',');
-                entries.push(Entry {
-                    key,
-                    end: out.len(),
-                });
+                entries.push(Entry { key, end: out.len() });
             }
         }
         if may_repeat(out, &entries) {
@@ -130,11 +127,7 @@ impl<'de> Visitor<'de> for Normalizer<'_> {
 fn write_key(key: &str, out: &mut String) -> Range<usize> {
     let start = out.len();
     let normal = |char: char| {
-        if char == '-' {
-            '_'
-        } else {
-            char.to_ascii_lowercase()
-        }
+        if char == '-' { '_' } else { char.to_ascii_lowercase() }
     };
     if is_plain(key) {
         out.push('"');
@@ -157,11 +150,9 @@ fn close(out: &mut String, bracket: char) {
 /// Whether two keys of an object may be alike: quick, and wrong once in many millions of objects, harmlessly.
 fn may_repeat(out: &str, entries: &[Entry]) -> bool {
     let hash = |key: &Range<usize>| {
-        out[key.clone()]
-            .bytes()
-            .fold(0x811c_9dc5_u32, |hash, byte| {
-                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193) // FNV-1a
-            })
+        out[key.clone()].bytes().fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193) // FNV-1a
+        })
     };
     let mut hashes: Vec<u32> = entries.iter().map(|entry| hash(&entry.key)).collect();
     hashes.sort_unstable();
@@ -176,10 +167,7 @@ fn drop_overwritten(out: &mut String, entries: &[Entry]) {
     let written = out.split_off(first);
     let text = |from: usize, to: usize| &written[from - first..to - first];
     let key = |entry: &Entry| text(entry.key.start, entry.key.end);
-    let last: BTreeMap<&str, usize> = entries
-        .iter()
-        .map(|entry| (key(entry), entry.end))
-        .collect();
+    let last: BTreeMap<&str, usize> = entries.iter().map(|entry| (key(entry), entry.end)).collect();
     for entry in entries.iter().filter(|entry| last[key(entry)] == entry.end) {
         out.push_str(text(entry.key.start, entry.end));
     }

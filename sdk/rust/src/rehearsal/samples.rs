@@ -61,17 +61,10 @@ pub fn check<M: Module>(folder: impl AsRef<Path>) {
     let mut problems = declaration::problems::<M>();
     let files = sample_files(folder.as_ref());
     if files.is_empty() {
-        problems.push(format!(
-            "{} holds no sample (*.json)",
-            folder.as_ref().display()
-        ));
+        problems.push(format!("{} holds no sample (*.json)", folder.as_ref().display()));
     }
     for file in files {
-        problems.extend(
-            sample_problems::<M>(&file)
-                .into_iter()
-                .map(|why| format!("{}: {why}", file.display())),
-        );
+        problems.extend(sample_problems::<M>(&file).into_iter().map(|why| format!("{}: {why}", file.display())));
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
@@ -81,10 +74,7 @@ fn sample_files(folder: &Path) -> Vec<PathBuf> {
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "json")
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"))
         .collect();
     files.sort();
     files
@@ -98,33 +88,15 @@ fn sample_problems<M: Module>(file: &Path) -> Vec<String> {
         Ok(sample) => sample,
         Err(why) => return vec![why],
     };
-    let mut message = message(
-        &sample.message.exchange,
-        &sample.message.routing_key,
-        &sample.message.body.to_string(),
-    );
+    let mut message = message(&sample.message.exchange, &sample.message.routing_key, &sample.message.body.to_string());
     message.account_id = sample.message.account_id;
     let mut problems = Vec::new();
-    if !M::bindings()
-        .iter()
-        .any(|binding| asks_for(binding, &message))
-    {
-        problems.push(format!(
-            "no binding of the module asks for {} {}",
-            message.exchange, message.routing_key
-        ));
+    if !M::bindings().iter().any(|binding| asks_for(binding, &message)) {
+        problems.push(format!("no binding of the module asks for {} {}", message.exchange, message.routing_key));
     }
-    let mut host = Rehearsal {
-        accounts: sample.accounts,
-        ..Rehearsal::new()
-    };
+    let mut host = Rehearsal { accounts: sample.accounts, ..Rehearsal::new() };
     for (key, value) in sample.settings {
-        host = host.setting(
-            &key,
-            &value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned),
-        );
+        host = host.setting(&key, &value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     }
     let Outcome { result, log } = host.handle::<M>(message);
     let expected = match (sample.events, sample.error) {
@@ -139,13 +111,8 @@ fn sample_problems<M: Module>(file: &Path) -> Vec<String> {
     // Compared as texts, so that the order of keys counts.
     let (expected, actual) = (format!("{expected:#}"), format!("{actual:#}"));
     if expected != actual {
-        let log: String = log
-            .iter()
-            .map(|(level, text)| format!("\n{level:?} {text}"))
-            .collect();
-        problems.push(format!(
-            "expected\n{expected}\nbut the module answered\n{actual}\nand logged:{log}"
-        ));
+        let log: String = log.iter().map(|(level, text)| format!("\n{level:?} {text}")).collect();
+        problems.push(format!("expected\n{expected}\nbut the module answered\n{actual}\nand logged:{log}"));
     }
     problems
 }
@@ -163,13 +130,8 @@ fn with_defaults(event: Value) -> Value {
 }
 
 fn event_json(event: &Event) -> Value {
-    let parsed = |json: &str| {
-        serde_json::from_str(json).unwrap_or_else(|error| json!(format!("{error}: {json}")))
-    };
-    let facets = event
-        .facets
-        .iter()
-        .map(|(key, value)| (key.clone(), json!(value)));
+    let parsed = |json: &str| serde_json::from_str(json).unwrap_or_else(|error| json!(format!("{error}: {json}")));
+    let facets = event.facets.iter().map(|(key, value)| (key.clone(), json!(value)));
     json!({
         "hook_event": event.hook_event,
         "account_id": event.account_id,
@@ -191,19 +153,13 @@ fn error_json(error: &HandleError) -> Value {
 /// Whether the host would hand the message over because of this binding.
 fn asks_for(binding: &Binding, message: &Message) -> bool {
     let routed = |key: &String| {
-        let (key, routing_key): (Vec<_>, Vec<_>) = (
-            key.split('.').collect(),
-            message.routing_key.split('.').collect(),
-        );
+        let (key, routing_key): (Vec<_>, Vec<_>) = (key.split('.').collect(), message.routing_key.split('.').collect());
         topic_matches(&key, &routing_key)
     };
     binding.exchange == message.exchange
         && binding.routing_keys.iter().any(routed)
         && binding.category == message.category
-        && binding
-            .names
-            .iter()
-            .any(|name| name == "*" || *name == message.name)
+        && binding.names.iter().any(|name| name == "*" || *name == message.name)
 }
 
 /// As a topic exchange does: `*` is one word, `#` any number of words.
@@ -211,12 +167,8 @@ fn topic_matches(pattern: &[&str], words: &[&str]) -> bool {
     match (pattern.split_first(), words.split_first()) {
         (None, None) => true,
         (Some((&"#", rest)), None) => topic_matches(rest, words),
-        (Some((&"#", rest)), Some((_, later))) => {
-            topic_matches(rest, words) || topic_matches(pattern, later)
-        }
-        (Some((part, rest)), Some((word, later))) => {
-            (*part == "*" || part == word) && topic_matches(rest, later)
-        }
+        (Some((&"#", rest)), Some((_, later))) => topic_matches(rest, words) || topic_matches(pattern, later),
+        (Some((part, rest)), Some((word, later))) => (*part == "*" || part == word) && topic_matches(rest, later),
         _ => false,
     }
 }
@@ -226,23 +178,15 @@ mod tests {
     use super::topic_matches;
 
     fn matches(pattern: &str, key: &str) -> bool {
-        topic_matches(
-            &pattern.split('.').collect::<Vec<_>>(),
-            &key.split('.').collect::<Vec<_>>(),
-        )
+        topic_matches(&pattern.split('.').collect::<Vec<_>>(), &key.split('.').collect::<Vec<_>>())
     }
 
     #[test]
     fn routing_keys_match_as_on_a_topic_exchange() {
-        assert!(matches(
-            "call.CHANNEL_CREATE.*",
-            "call.CHANNEL_CREATE.a%2Eb"
-        ));
+        assert!(matches("call.CHANNEL_CREATE.*", "call.CHANNEL_CREATE.a%2Eb"));
         assert!(!matches("call.CHANNEL_CREATE.*", "call.CHANNEL_CREATE.a.b"));
         assert!(!matches("call.CHANNEL_CREATE.*", "call.CHANNEL_CREATE"));
-        assert!(
-            matches("#", "a.b.c") && matches("skel.#", "skel") && matches("skel.#", "skel.a.b")
-        );
+        assert!(matches("#", "a.b.c") && matches("skel.#", "skel") && matches("skel.#", "skel.a.b"));
         assert!(matches("#.c", "a.b.c") && !matches("#.c", "a.b"));
     }
 }

@@ -17,10 +17,7 @@ thread_local! {
 }
 
 pub(super) fn enter(host: Rehearsal) {
-    STAGE.set(Stage {
-        host,
-        log: Vec::new(),
-    });
+    STAGE.set(Stage { host, log: Vec::new() });
 }
 
 pub(super) fn leave() -> Vec<(Level, String)> {
@@ -44,15 +41,7 @@ pub(crate) fn reseller(account: &str) -> Option<String> {
 }
 
 pub(crate) fn ancestors(account: &str) -> Vec<String> {
-    STAGE.with_borrow(|stage| {
-        stage
-            .host
-            .accounts
-            .ancestors
-            .get(account)
-            .cloned()
-            .unwrap_or_default()
-    })
+    STAGE.with_borrow(|stage| stage.host.accounts.ancestors.get(account).cloned().unwrap_or_default())
 }
 
 pub(crate) fn account_of_number(number: &str) -> Option<String> {
