@@ -24,7 +24,7 @@ pub mod dead_letter;
 
 use thiserror::Error;
 
-pub use loaded::{Handled, Module, Origin};
+pub use loaded::{Handled, Made, Module, Origin};
 pub use registry::Modules;
 
 /// What a module did wrong, or what is wrong with it. Charged to the module, except for [`ModuleError::Host`].

@@ -33,10 +33,10 @@ use crate::{
     clock::Clock,
     error_chain::chain,
     firing::{Firer, webhook_id::MessageDigest},
-    hook::{Hook, table::HookTable},
+    hook::table::HookTable,
     ingress::{Settlement, decode::DecodeError},
     message::{Event, Firing, Message, Source, Target},
-    module::{Handled, Module, ModuleError, Modules, dead_letter},
+    module::{Handled, Made, Module, ModuleError, Modules, dead_letter},
     store::{SharedStore, StoreResult},
 };
 
@@ -63,7 +63,7 @@ pub struct Pipeline {
 /// What the modules made of one message.
 #[derive(Default)]
 struct Answers {
-    events: Vec<(Event, Option<Arc<Hook>>)>,
+    events: Vec<Made>,
     malformed: Option<String>,
     failed_us: Option<String>,
     modules_served: usize,
@@ -145,7 +145,7 @@ impl Pipeline {
     }
 
     /// Stage 3: a firing for every hook that wants an event. An inline hook is the only one for its event.
-    fn match_hooks(&self, message: &Message, events: Vec<(Event, Option<Arc<Hook>>)>) -> Vec<Firing> {
+    fn match_hooks(&self, message: &Message, events: Vec<Made>) -> Vec<Firing> {
         let digest = MessageDigest::new(message);
         let mut firings = Vec::new();
         for (index, (event, inline)) in events.into_iter().enumerate() {

@@ -208,7 +208,8 @@ fn write_settings(folder: &Path, plan: &Plan, vhost: &Vhost) {
         "[api]\nlisten = \"127.0.0.1:0\"\n\n\
          [store]\nurl = \"sqlite:{}\"\n\n\
          [amqp]\nurl = \"{}\"\nqueue = \"{QUEUE}\"\nprefetch = {}\n\n\
-         [firing]\nallow_addresses = [\"127.0.0.0/8\"]\n",
+         [firing]\nallow_addresses = [\"127.0.0.0/8\"]\n\n\
+         [telemetry]\nlog = \"warn\"\n",
         folder.join("hookbox.db").display(),
         vhost.url(),
         plan.prefetch
@@ -222,6 +223,7 @@ fn import_hook(folder: &Path, uri: &str) {
         {
             "_id": "0123456789abcdef0123456789abcdef", "pvt_type": "webhook", "pvt_account_id": ACCOUNT, "name": "bench",
             "uri": uri, "hook": "channel_create", "http_verb": "post", "format": "json", "enabled": true,
+            "max_in_flight": 1000,
         },
     ]);
     let file = folder.join("documents.json");

@@ -24,7 +24,7 @@ pub async fn master_account(settings: &Settings, store: &SharedStore, now_ms: Un
 
 /// Makes sure that the master account has a key: the one of the settings, or one that is made now, and given back, when
 /// there has never been any.
-pub async fn master_key(
+pub(super) async fn master_key(
     settings: &Settings,
     store: &SharedStore,
     master: &AccountId,
@@ -44,7 +44,7 @@ pub async fn master_key(
 }
 
 /// `kazoo.cluster_id`, or the one that was made on the first start.
-pub async fn cluster_id(settings: &Settings, store: &SharedStore) -> Result<String, StoreError> {
+pub(super) async fn cluster_id(settings: &Settings, store: &SharedStore) -> Result<String, StoreError> {
     match &settings.kazoo.cluster_id {
         Some(id) => Ok(id.clone()),
         None => store.keep_value("kazoo.cluster_id", &random_id()).await,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The supervisors: what records outlives the rest, so that the last rows are written when everything else has ended.
-pub struct Supervisors {
+pub(super) struct Supervisors {
     pub(super) parts: Supervisor,
     pub(super) recorder: Supervisor,
     pub(super) stopping: CancellationToken,

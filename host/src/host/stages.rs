@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The stages and what they share.
-pub struct Stages {
+pub(super) struct Stages {
     pub(super) store: SharedStore,
     pub(super) master: AccountId,
     pub(super) new_master_key: Option<String>,
@@ -50,7 +50,7 @@ pub struct Stages {
 
 impl Stages {
     /// Makes them. Opens the store and loads everything.
-    pub async fn make(settings: &Settings, clock: &Clock, with_skel: bool) -> Result<Self, StartError> {
+    pub(super) async fn make(settings: &Settings, clock: &Clock, with_skel: bool) -> Result<Self, StartError> {
         let key = Arc::new(host_key(settings)?);
         let store = open_store(settings).await?;
         let now_ms = clock.now_ms();

@@ -72,17 +72,12 @@ impl Compiler {
         if !bytes.starts_with(b"\0asm") {
             return refuse("it is not WebAssembly: it does not begin with `\\0asm`".into());
         }
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload {
-                Ok(Payload::Version { encoding: Encoding::Module, .. }) => {
-                    return refuse("it is a core module; build a component (for Rust: --target wasm32-wasip2)".into());
-                }
-                // The first payload decides; the rest is validated by the compiler.
-                Ok(_) => return Ok(()),
-                Err(error) => return refuse(format!("it is broken: {error}")),
-            }
+        // The first payload decides; the rest is validated by the compiler.
+        match Parser::new(0).parse_all(bytes).next() {
+            Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
+            Some(Err(error)) => refuse(format!("it is broken: {error}")),
+            _ => refuse("it is a core module; build a component (for Rust: --target wasm32-wasip2)".into()),
         }
-        refuse("it is empty".into())
     }
 
     /// The seam for the helper process.

@@ -68,11 +68,14 @@ struct Bounds {
     firing: Arc<FiringSettings>,
 }
 
+/// An event, and the hook that travelled with it when there was one: then it fires at that hook alone.
+pub type Made = (Event, Option<Arc<Hook>>);
+
 /// What a module made of a message.
 #[derive(Debug, PartialEq)]
 pub enum Handled {
-    /// Events; inline hooks go with theirs.
-    Events(Vec<(Event, Option<Arc<Hook>>)>),
+    /// What it made; may be nothing.
+    Events(Vec<Made>),
     /// The message is of no interest to it.
     NotMine,
     /// It says that the message can never work.
@@ -221,11 +224,7 @@ impl Module {
     }
 
     /// What the host makes sure of, whatever the module gave.
-    fn checked_events(
-        &self,
-        raw: Vec<wit::Event>,
-        message: &Message,
-    ) -> Result<Vec<(Event, Option<Arc<Hook>>)>, ModuleError> {
+    fn checked_events(&self, raw: Vec<wit::Event>, message: &Message) -> Result<Vec<Made>, ModuleError> {
         let refuse = |reason: String| Err(ModuleError::Output { reason });
         if raw.len() > self.bounds.events_max {
             return refuse(format!(
@@ -242,7 +241,7 @@ impl Module {
         raw.into_iter().map(|event| self.checked_event(event, message)).collect()
     }
 
-    fn checked_event(&self, raw: wit::Event, message: &Message) -> Result<(Event, Option<Arc<Hook>>), ModuleError> {
+    fn checked_event(&self, raw: wit::Event, message: &Message) -> Result<Made, ModuleError> {
         let payload: Object = serde_json::from_str(&raw.payload)
             .map_err(|error| ModuleError::Output { reason: format!("a payload is not a JSON object: {error}") })?;
         let account = AccountId::from(raw.account_id);

@@ -25,9 +25,9 @@ macro_rules! transform {
             <$transform as $crate::Transform>::transform;
 
         #[cfg(target_family = "wasm")]
-const _: () = {
+        const _: () = {
             type Exported = $crate::ExportedTransform<$transform>;
-            $crate::bindings::transform::export_transform!(Exported with_types_in $crate::bindings::transform);
+    $crate::bindings::transform::export_transform!(Exported with_types_in $crate::bindings::transform);
         };
     };
 }
