@@ -22,6 +22,7 @@ test: wasm-target test-servers ## check format and lints and run every test, on 
 
 bench: wasm-target test-servers ## measure against the floor, on a private broker; BENCH="--messages 20000" for less
 	cargo build --package hookbox
+	cargo bench --profile dev --package hookbox-tests --bench isolation
 	cargo bench --profile dev --package hookbox-tests --bench pipeline -- $(BENCH)
 
 guests: wasm-target ## build the modules alone, for WebAssembly

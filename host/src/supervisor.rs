@@ -7,7 +7,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    fmt::Display,
+    error::Error,
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
@@ -20,7 +20,7 @@ use metrics::counter;
 use tokio::sync::{Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{ingress::doubling_pause, settings::SupervisorSettings};
+use crate::{error_chain::chain, ingress::doubling_pause, settings::SupervisorSettings};
 
 /// What is known of a part.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Supervisor {
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: Display + Send + 'static,
+        E: Error + Send + 'static,
     {
         let stopping = self.stopping.clone();
         self.start_to_its_end(name, move || {
@@ -69,7 +69,7 @@ impl Supervisor {
     where
         F: Fn() -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: Display + Send + 'static,
+        E: Error + Send + 'static,
     {
         let known = Arc::new(Part::default());
         self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&known));
@@ -122,7 +122,7 @@ impl Supervisor {
     where
         F: Fn() -> Fut + Send + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
-        E: Display + Send + 'static,
+        E: Error + Send + 'static,
     {
         let window = Duration::from_secs(self.settings.restarts_window_s);
         let mut restarts = Restarts::new(usize::try_from(self.settings.restarts_max).unwrap_or(usize::MAX), window);
@@ -130,7 +130,7 @@ impl Supervisor {
             let (run, watched) = (part(), Arc::clone(known));
             let ended = tokio::spawn(async move {
                 tokio::select! {
-                    ended = run => ended.map_err(|error| error.to_string()),
+                    ended = run => ended.map_err(|error| chain(&error)),
                     () = watched.fault.notified() => injected_panic(),
                 }
             })

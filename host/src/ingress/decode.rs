@@ -1,9 +1,13 @@
 //! From bytes to a [`Message`], by plain rules. What cannot be one is refused with the reason, and never comes back.
 
-use std::io::Read;
+use std::{borrow::Cow, fmt, io::Read};
 
 use flate2::read::GzDecoder;
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess},
+};
+use serde_json::{Value, value::RawValue};
 use thiserror::Error;
 
 use crate::{
@@ -81,19 +85,25 @@ impl Decoder {
             return Err(DecodeError::ContentType(content_type.chars().take(100).collect()));
         }
         let text = self.text(incoming)?;
-        let document: Value = serde_json::from_str(&text).map_err(|error| DecodeError::Json(error.to_string()))?;
-        let Value::Object(mut document) = document else { return Err(DecodeError::NotAnObject) };
-        let member = |document: &Object, key: &str| document.get(key).and_then(Value::as_str).map(str::to_owned);
-        let category = member(&document, "Event-Category").unwrap_or_default();
-        let name = member(&document, "Event-Name").unwrap_or_default();
-        let message_id = incoming.message_id.map(str::to_owned).or_else(|| member(&document, "Msg-ID"));
+        let Some(first) = text.trim_start().chars().next() else {
+            return Err(DecodeError::Json("it is empty".into()));
+        };
+        // Most of a message is of no interest here: values are skipped over, checked, and not built.
+        let members: Members<'_> = match serde_json::from_str(&text) {
+            Ok(members) => members,
+            Err(error) if error.is_data() && first != '{' => return Err(DecodeError::NotAnObject),
+            Err(error) => return Err(DecodeError::Json(error.to_string())),
+        };
+        let category = members.text("Event-Category").unwrap_or_default();
+        let name = members.text("Event-Name").unwrap_or_default();
+        let message_id = incoming.message_id.map(str::to_owned).or_else(|| members.text("Msg-ID"));
+        let account = self.account(&members).filter(|account| accounts.contains(account));
         // Modules and dead letters never see a password.
         let has_password = !self.send_passwords
             && category == "notification"
             && name == "new_user"
-            && document.shift_remove("Password").is_some();
-        let body = if has_password { Value::Object(document.clone()).to_string() } else { text };
-        let account = self.account(&Value::Object(document)).filter(|account| accounts.contains(account));
+            && members.raw("Password").is_some();
+        let body = if has_password { without_password(&text)? } else { text };
         Ok(Message {
             source: incoming.source,
             exchange: incoming.exchange.to_owned(),
@@ -131,15 +141,78 @@ impl Decoder {
     }
 
     /// Whose message it is: the first pointer that leads to a text, else the account's database that a change is of.
-    fn account(&self, document: &Value) -> Option<AccountId> {
-        let text = |pointer: &str| document.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
-        self.account_pointers.iter().find_map(|pointer| text(pointer)).map(AccountId::from).or_else(|| {
-            match text("/Database")? {
-                "accounts" => text("/ID").map(AccountId::from),
-                database => account_of_database(database),
-            }
+    fn account(&self, members: &Members<'_>) -> Option<AccountId> {
+        let pointers = self.account_pointers.iter();
+        let pointed = pointers.filter_map(|pointer| members.pointer(pointer)).find(|text| !text.is_empty());
+        pointed.map(AccountId::from).or_else(|| match members.text("Database")?.as_str() {
+            "accounts" => members.text("ID").map(AccountId::from),
+            database => account_of_database(database),
         })
     }
+}
+
+/// The members of a JSON object, each as the text that it stands in. Few are looked for, so a list is faster than a map.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl Members<'_> {
+    /// The text of a member's value; of the last one, when there are several.
+    fn raw(&self, key: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.get())
+    }
+
+    /// A member that is a text.
+    fn text(&self, key: &str) -> Option<String> {
+        serde_json::from_str(self.raw(key)?).ok()
+    }
+
+    /// The text that a JSON pointer leads to, through objects.
+    fn pointer(&self, pointer: &str) -> Option<String> {
+        let path = pointer.strip_prefix('/')?;
+        let (first, rest) = path.split_once('/').map_or((path, None), |(first, rest)| (first, Some(rest)));
+        let raw = match first.contains('~') {
+            true => self.raw(&first.replace("~1", "/").replace("~0", "~"))?,
+            false => self.raw(first)?,
+        };
+        match rest {
+            None => serde_json::from_str(raw).ok(),
+            Some(rest) => serde_json::from_str::<Members<'_>>(raw).ok()?.pointer(&format!("/{rest}")),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(48);
+                while let Some((Key(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Visitor)
+    }
+}
+
+/// A member's name, borrowed unless it has escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+fn without_password(text: &str) -> Result<String, DecodeError> {
+    let mut document: Object = serde_json::from_str(text).map_err(|error| DecodeError::Json(error.to_string()))?;
+    document.shift_remove("Password");
+    Ok(Value::Object(document).to_string())
 }
 
 /// `application/json`, perhaps with parameters.

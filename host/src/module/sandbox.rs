@@ -14,7 +14,7 @@ use super::{
     ModuleError,
     bindings::{WebhookModule, WebhookModulePre},
     engine::TICK,
-    guest::{Guest, GuestLimits, Surroundings},
+    guest::{Guest, GuestLimits, Surroundings, TimeLimit},
     guest_log::LogLines,
     imports,
 };
@@ -65,7 +65,7 @@ impl Prepared {
         Ok(Self { engine: engine.clone(), pre })
     }
 
-    /// Instantiates the component and makes one call.
+    /// Instantiates the component, for this one call.
     pub fn call<T>(
         &self,
         surroundings: Surroundings,
@@ -74,24 +74,76 @@ impl Prepared {
         seed: u64,
         call: impl FnOnce(&WebhookModule, &mut Store<Guest>) -> wasmtime::Result<T>,
     ) -> Called<T> {
+        match self.instantiate(surroundings, limits, now_ms, seed) {
+            Ok(mut instance) => instance.call(call),
+            Err(failed) => Called { result: Err(failed.error), log: failed.log, cost: failed.cost },
+        }
+    }
+
+    /// An instance of its own, with all limits on it.
+    pub fn instantiate(
+        &self,
+        surroundings: Surroundings,
+        limits: &GuestLimits,
+        now_ms: UnixMs,
+        seed: u64,
+    ) -> Result<Instance, Failed> {
         let mut store = Store::new(&self.engine, Guest::new(surroundings, limits, now_ms, seed));
-        let result = arm(&mut store, limits)
-            .and_then(|()| self.pre.instantiate(&mut store))
-            .and_then(|module| call(&module, &mut store));
-        let fuel = limits.fuel_max.saturating_sub(store.get_fuel().unwrap_or(0));
-        let guest = store.data();
-        let cost = Cost { fuel, memory_bytes: guest.memory.used };
-        let result = result.map_err(|error| classify(&error, guest, limits));
-        Called { result, log: guest.log.take(), cost }
+        store.limiter(|guest| &mut guest.memory);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+        match arm(&mut store, limits).and_then(|()| self.pre.instantiate(&mut store)) {
+            Ok(module) => Ok(Instance { store, module, limits: limits.clone() }),
+            Err(error) => Err(Failed {
+                error: classify(&error, store.data(), limits),
+                log: store.data().log.take(),
+                cost: cost(&store, limits),
+            }),
+        }
     }
 }
 
-/// Puts all limits on a store.
+/// An instantiated component. Thrown away after one call, unless its owner chose to have it used again.
+pub struct Instance {
+    store: Store<Guest>,
+    module: WebhookModule,
+    limits: GuestLimits,
+}
+
+/// An instance that could not be made.
+#[derive(Debug)]
+pub struct Failed {
+    error: ModuleError,
+    log: LogLines,
+    cost: Cost,
+}
+
+impl Instance {
+    /// Makes one call. After one that failed the instance must not be called again.
+    pub fn call<T>(
+        &mut self,
+        call: impl FnOnce(&WebhookModule, &mut Store<Guest>) -> wasmtime::Result<T>,
+    ) -> Called<T> {
+        let result = call(&self.module, &mut self.store);
+        let result = result.map_err(|error| classify(&error, self.store.data(), &self.limits));
+        Called { result, log: self.store.data().log.take(), cost: cost(&self.store, &self.limits) }
+    }
+
+    /// Fills up fuel and time for one more call.
+    pub fn rearm(&mut self) -> wasmtime::Result<()> {
+        arm(&mut self.store, &self.limits)
+    }
+}
+
+fn cost(store: &Store<Guest>, limits: &GuestLimits) -> Cost {
+    let fuel = limits.fuel_max.saturating_sub(store.get_fuel().unwrap_or(0));
+    Cost { fuel, memory_bytes: store.data().memory.used }
+}
+
+/// Gives a store the fuel and the time of one call.
 fn arm(store: &mut Store<Guest>, limits: &GuestLimits) -> wasmtime::Result<()> {
-    store.limiter(|guest| &mut guest.memory);
     store.set_fuel(limits.fuel_max)?;
-    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-    store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+    store.data_mut().time = TimeLimit::default();
     // The deadline is asked twice: half-way, and at the end (see `TimeLimit`).
     let half_ticks = (limits.time_limit_ms / TICK.as_millis() as u64).div_ceil(2).max(1);
     store.set_epoch_deadline(half_ticks);

@@ -80,7 +80,11 @@ impl Workers {
             return Err(LineFull);
         }
         line.jobs.push_back(job);
-        if state.idle > 0 {
+        // A worker that could not take it would wake for nothing, which costs more than the call.
+        let may_run = line.running < self.queue.share;
+        let is_worker_idle = state.idle > 0;
+        drop(state);
+        if may_run && is_worker_idle {
             self.queue.ready.notify_one();
         }
         Ok(())
@@ -113,6 +117,11 @@ impl State {
         Some((module.clone(), job))
     }
 
+    /// Whether another worker would find something.
+    fn has_runnable(&self, share: usize) -> bool {
+        self.lines.values().any(|line| line.running < share && !line.jobs.is_empty())
+    }
+
     fn finish(&mut self, module: &ModuleId, took: Duration) {
         if let Some(line) = self.lines.get_mut(module) {
             line.running -= 1;
@@ -130,7 +139,11 @@ fn work(queue: &Queue, engines: &Engines) {
     loop {
         match state.take(queue.share) {
             Some((module, job)) => {
+                let leaves_more = state.idle > 0 && state.has_runnable(queue.share);
                 drop(state);
+                if leaves_more {
+                    queue.ready.notify_one();
+                }
                 let began = Instant::now();
                 let running = engines.running();
                 // A panic in a host function must not take the worker with it; the caller sees its channel closed.
