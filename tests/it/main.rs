@@ -3,3 +3,4 @@
 
 mod delivers;
 mod modules;
+mod settles;
