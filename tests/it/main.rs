@@ -4,3 +4,4 @@
 mod delivers;
 mod modules;
 mod settles;
+mod webhook_id;
