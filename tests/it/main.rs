@@ -5,3 +5,4 @@ mod delivers;
 mod modules;
 mod settles;
 mod webhook_id;
+mod kill;
