@@ -6,3 +6,4 @@ mod modules;
 mod settles;
 mod webhook_id;
 mod kill;
+mod outages;
