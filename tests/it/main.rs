@@ -7,3 +7,4 @@ mod settles;
 mod webhook_id;
 mod kill;
 mod outages;
+mod supervision;
