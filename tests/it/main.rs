@@ -8,3 +8,4 @@ mod webhook_id;
 mod kill;
 mod outages;
 mod supervision;
+mod whose_events;
