@@ -9,3 +9,4 @@ mod kill;
 mod outages;
 mod supervision;
 mod whose_events;
+mod follows_changes;
