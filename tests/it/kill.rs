@@ -20,14 +20,21 @@ use tempfile::TempDir;
 const HOOKBOX: &str = env!("CARGO_BIN_EXE_hookbox-under-test");
 
 /// A folder with settings, a store that `hookbox import kazoo` has filled, and a vhost.
-struct Place {
+pub(super) struct Place {
     folder: TempDir,
-    vhost: Vhost,
+    pub(super) vhost: Vhost,
 }
 
 impl Place {
     async fn with(hook: HookDraft, settings: &str) -> Place {
-        let place = Place { folder: tempfile::tempdir().unwrap(), vhost: Broker::shared().await.vhost().await };
+        let vhost = Broker::shared().await.vhost().await;
+        let port = vhost.amqp_port;
+        Place::behind(port, vhost, hook, settings)
+    }
+
+    /// With its broker reached at this port.
+    pub(super) fn behind(port: u16, vhost: Vhost, hook: HookDraft, settings: &str) -> Place {
+        let place = Place { folder: tempfile::tempdir().unwrap(), vhost };
         let text = format!(
             "api.listen = \"127.0.0.1:0\"\n\
              telemetry.log = \"error\"\n\
@@ -41,7 +48,7 @@ impl Place {
             place.path("hookbox.db").display(),
             shared_folder().join("host.key"),
             shared_folder().join("module-cache"),
-            place.vhost.url(),
+            place.vhost.url_through(port),
         );
         fs::write(place.path("hookbox.toml"), text).unwrap();
         let documents =
@@ -60,10 +67,17 @@ impl Place {
 
     /// Starts the host, and waits until it takes messages.
     async fn serve(&self) -> Program {
-        let config = self.path("hookbox.toml").display().to_string();
-        let mut program = Program::start(HOOKBOX, &["serve", "--config", &config]);
+        let (mut program, _) = self.begin().await;
         program.line_starting_with("ready").await;
         program
+    }
+
+    /// Starts the host; it has bound its port, and says where.
+    pub(super) async fn begin(&self) -> (Program, String) {
+        let config = self.path("hookbox.toml").display().to_string();
+        let mut program = Program::start(HOOKBOX, &["serve", "--config", &config]);
+        let api = program.line_starting_with("api http").await;
+        (program, api["api ".len()..].to_owned())
     }
 
     /// The store, as another process sees it.

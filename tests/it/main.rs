@@ -4,6 +4,7 @@
 mod delivers;
 mod modules;
 mod settles;
+mod discards;
 mod webhook_id;
 mod kill;
 mod outages;

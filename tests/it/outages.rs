@@ -12,8 +12,10 @@ use hookbox_tests::{
     eventually::{eventually, eventually_within},
     receiver::{Answer, Receiver},
     samples::{ACCOUNT, channel_created, hook_changed, mms_received},
-    test_host::{TestHost, a_hook, import},
+    test_host::{MASTER_KEY, TestHost, a_hook, http, import},
 };
+
+use crate::kill::Place;
 
 /// How long the broker is gone.
 const OUTAGE: Duration = Duration::from_secs(10);
@@ -89,6 +91,26 @@ async fn a_broker_that_is_gone_for_ten_seconds_loses_nothing() {
     host.finish().await;
 }
 
+#[tokio::test]
+async fn a_host_that_is_there_before_its_broker_is_ready_when_that_comes() {
+    let vhost = Broker::shared().await.vhost().await;
+    let mut proxy = ChaosProxy::start(vhost.amqp_port).await;
+    proxy.refuse().await;
+    let receiver = Receiver::start().await;
+    let place = Place::behind(proxy.port(), vhost, a_hook("channel_create").to(&receiver), "");
+    let (mut program, url) = place.begin().await;
+    let answer = http().get(format!("{url}/readyz")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 503);
+    let reasons = answer.text().await.unwrap();
+    assert!(reasons.contains("broker: "), "{reasons}");
+
+    proxy.restore().await;
+    program.line_starting_with("ready").await;
+    publish_calls(&Amqp::connect(&place.vhost).await, 1).await;
+    receiver.expect_requests(1).await;
+    assert_eq!(http().get(format!("{url}/readyz")).send().await.unwrap().status().as_u16(), 200);
+}
+
 /// The other two that work with the broker, hearing of changes and publishing notices, find it again too.
 #[tokio::test]
 async fn after_an_outage_changes_are_heard_and_notices_published() {
@@ -115,7 +137,7 @@ async fn after_an_outage_changes_are_heard_and_notices_published() {
     let hook = a_hook("mms").to(&receiver);
     import(&host.settings, &[hook.document()]).await;
     amqp.publish(&hook_changed("doc_created", ACCOUNT, &hook.id())).await;
-    host.post(ACCOUNT, hookbox_tests::test_host::MASTER_KEY, &channel_created(ACCOUNT)).await;
+    host.post(ACCOUNT, MASTER_KEY, &channel_created(ACCOUNT)).await;
     receiver.expect_requests(1).await;
     assert_eq!(disabled.waiting(), 0);
     proxy.restore().await;

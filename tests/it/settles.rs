@@ -1,9 +1,10 @@
-//! What becomes of a message: every way to be settled. Acknowledged when all that came of it has ended or is stored,
-//! discarded when it can never work, sent back when Hookbox itself failed. Over HTTP the same rule answers the poster.
+//! What becomes of a message: acknowledged when all that came of it has ended or is stored, sent back when Hookbox itself
+//! failed; `discards.rs` has those that can never work. Over HTTP the same rule answers the poster.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use hookbox_tests::{
+    bad_modules,
     eventually::eventually,
     receiver::{Answer, Receiver},
     samples::{self, ACCOUNT, Message, channel_created, sms_received},
@@ -149,141 +150,23 @@ async fn what_was_taken_is_settled_before_the_host_stops() {
     assert_eq!(receiver.requests().len(), 5);
 }
 
-// Discarded.
-
-/// The poster is told why, and the broker does not deliver it again; what comes after it is delivered.
-async fn expect_discarded(message: Message, reason: &str) {
+#[tokio::test]
+async fn taken_when_a_module_fails_on_it_and_kept_for_that_module() {
     let receiver = Receiver::start().await;
-    let host = firing_at(&receiver).start().await;
-    host.publish(message).await;
-    host.publish(sms_received(ACCOUNT)).await;
-    receiver.expect_requests(1).await;
-    assert!(host.running.store.dead_letters(10).await.unwrap().is_empty(), "{reason}: it can never work");
-    host.finish().await;
-    assert_eq!(receiver.requests().len(), 1, "{reason}");
-}
-
-/// Over HTTP: 422, and why.
-async fn expect_refused(host: &TestHost, message: &Value, reason: &str) {
-    let body = json!({"data": message}).to_string();
-    let (status, envelope) = host.put(&format!("/v2/accounts/{ACCOUNT}/messages"), MASTER_KEY, body).await;
-    assert_eq!(status, 422, "{envelope}");
-    assert_eq!((&envelope["status"], &envelope["error"]), (&json!("error"), &json!("422")));
-    assert_eq!(envelope["message"], "no message was taken");
-    assert_eq!(envelope["request_id"].as_str().map(str::len), Some(32));
-    assert_eq!(envelope["data"][0]["settlement"], "discard");
-    let given = envelope["data"][0]["reason"].as_str().unwrap();
-    assert!(given.contains(reason), "{given:?} does not say {reason:?}");
-}
-
-#[tokio::test]
-async fn discarded_when_it_is_not_json() {
-    expect_discarded(channel_created(ACCOUNT).raw("{\"Event-Category\":"), "not JSON").await;
-}
-
-#[tokio::test]
-async fn discarded_when_it_is_not_utf_8() {
-    expect_discarded(channel_created(ACCOUNT).raw(b"\xff\xfe".as_slice()), "not UTF-8").await;
-}
-
-#[tokio::test]
-async fn discarded_when_it_is_of_another_content_type() {
-    expect_discarded(channel_created(ACCOUNT).content_type("application/erlang"), "content type").await;
-    let host = TestHost::builder().without_broker().start().await;
-    let mut message = channel_created(ACCOUNT).to_json();
-    message["content_type"] = "text/plain".into();
-    expect_refused(&host, &message, "content type \"text/plain\" is not taken").await;
-    host.finish().await;
-}
-
-#[tokio::test]
-async fn discarded_when_it_is_not_an_object() {
-    expect_discarded(channel_created(ACCOUNT).raw("[1, 2]"), "not an object").await;
-    let host = TestHost::builder().without_broker().start().await;
-    let message = json!({"exchange": "callevt", "routing_key": "call.CHANNEL_CREATE.1", "body": [1, 2]});
-    expect_refused(&host, &message, "not a JSON object").await;
-    host.finish().await;
-}
-
-#[tokio::test]
-async fn discarded_when_it_says_gzip_and_is_none() {
-    let broken = Message { content_encoding: Some("deflate".into()), ..channel_created(ACCOUNT) };
-    expect_discarded(broken, "content encoding").await;
-}
-
-/// A call with a body of about so many bytes.
-fn a_call_of(bytes: usize) -> Message {
-    channel_created(ACCOUNT).with("Caller-ID-Name", "x".repeat(bytes))
-}
-
-#[tokio::test]
-async fn discarded_when_it_has_ten_mebibytes() {
-    expect_discarded(a_call_of(10 << 20), "too large").await;
-    // Ten mebibytes that fit in ten kilobytes on the way.
-    expect_discarded(a_call_of(10 << 20).gzip(), "too large").await;
-
-    let host = TestHost::builder().without_broker().start().await;
-    expect_refused(&host, &a_call_of(2 << 20).to_json(), "the body has over 1048576 bytes (ingress.body_bytes_max)")
+    let host = TestHost::builder()
+        .module("echo", bad_modules::bytes(bad_modules::ECHO))
+        .module("trap", bad_modules::bytes(bad_modules::TRAP))
+        .hook(a_hook("echo").to(&receiver))
+        .start()
         .await;
-    let (status, envelope) = post(&host, &a_call_of(10 << 20)).await;
-    assert_eq!((status, &envelope["error"]), (413, &json!("413")), "{envelope}");
-    assert!(envelope["data"].to_string().contains("api.body_bytes_max"), "{envelope}");
-    host.finish().await;
-}
-
-#[tokio::test]
-async fn discarded_when_its_module_finds_it_malformed() {
-    let host = TestHost::builder().start().await;
-    let malformed: Vec<_> = samples::all().into_iter().filter(|sample| sample.error["malformed"].is_string()).collect();
-    assert!(malformed.len() >= 3, "{malformed:?}");
-    for sample in malformed {
-        let reason = format!("{}: {}", sample.module, sample.error["malformed"].as_str().unwrap());
-        expect_refused(&host, &sample.message.to_json(), &reason).await;
-        host.publish(sample.message).await;
-    }
-    host.expect_settled().await;
-    assert!(host.running.store.dead_letters(10).await.unwrap().is_empty());
-    host.finish().await;
-}
-
-#[tokio::test]
-async fn discarded_when_its_ids_are_of_the_wrong_type() {
-    let host = TestHost::builder().without_broker().start().await;
-    for account in [json!(7), json!(null), json!(["a"]), json!({"id": "a"}), json!("")] {
-        let message = sms_received(ACCOUNT).with("Account-ID", account.clone()).to_json();
-        let (status, envelope) = post(&host, &Message::from_json(&message)).await;
-        // Nobody's, or malformed, as the module sees it; never sent back, never kept.
-        let settlement = envelope["data"][0]["settlement"].as_str().unwrap();
-        assert!(matches!((status, settlement), (202, "ack") | (422, "discard")), "{account}: {envelope}");
-        assert_ne!(envelope["data"][0]["firings"], 1, "{account}");
-    }
-    assert!(host.running.store.dead_letters(10).await.unwrap().is_empty());
-    host.finish().await;
-}
-
-#[tokio::test]
-async fn a_list_is_answered_one_by_one() {
-    let receiver = Receiver::start().await;
-    let host = firing_at(&receiver).without_broker().start().await;
-    let data = json!([
-        channel_created(ACCOUNT).to_json(),
-        {"exchange": "callevt", "routing_key": "call.CHANNEL_CREATE.1", "body": "none"},
-        sms_received(ACCOUNT).to_json(),
-    ]);
-    let body = json!({"data": data}).to_string();
-    let (status, envelope) = host.put(&format!("/v2/accounts/{ACCOUNT}/messages"), MASTER_KEY, body).await;
-    assert_eq!((status, &envelope["status"]), (202, &json!("success")));
-    let settlements: Vec<_> = envelope["data"].as_array().unwrap().iter().map(|one| &one["settlement"]).collect();
-    assert_eq!(settlements, ["ack", "discard", "ack"]);
-    receiver.expect_requests(2).await;
-
-    for (body, field) in
-        [("{", "json"), ("{}", "data"), ("{\"data\": 7}", "data"), ("{\"data\": {\"exchange\": \"e\"}}", "data")]
-    {
-        let (status, envelope) = host.put(&format!("/v2/accounts/{ACCOUNT}/messages"), MASTER_KEY, body.into()).await;
-        assert_eq!((status, &envelope["message"]), (400, &json!("validation error")), "{envelope}");
-        assert!(envelope["data"][field].is_object(), "{envelope}");
-    }
+    let message = samples::bad(ACCOUNT);
+    let (status, envelope) = post(&host, &message).await;
+    assert_eq!((status, &envelope["data"][0]["firings"]), (202, &json!(1)), "{envelope}");
+    receiver.expect_requests(1).await;
+    let letters = host.running.store.dead_letters(10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    assert_eq!(letters[0].module.as_ref().map(|module| module.as_str()), Some("trap"));
+    assert_eq!(letters[0].message.body.as_bytes(), message.body);
     host.finish().await;
 }
 
@@ -352,6 +235,41 @@ async fn a_poster_is_asked_to_come_again_when_too_many_are_under_way() {
     assert_eq!(hanging.0, 202, "{}", hanging.1);
     // There is room again.
     assert_eq!(post(&host, &second).await.0, 202);
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn sent_back_when_too_many_are_under_way_and_delivered_later() {
+    const MESSAGES: usize = 8;
+    let receiver = Receiver::start().await.answering_with(Answer::status(200).after(Duration::from_millis(20)));
+    let host = firing_at(&receiver)
+        .setting("ingress.in_flight_max", 2)
+        .setting("amqp.requeue_pause_ms", 10)
+        .setting("amqp.requeue_pause_ms_max", 50)
+        .start()
+        .await;
+    let messages: Vec<_> = (0..MESSAGES).map(|_| channel_created(ACCOUNT)).collect();
+    host.amqp.as_ref().unwrap().publish_all(&messages).await;
+    receiver.expect_requests(MESSAGES).await;
+    host.finish().await;
+    let calls: BTreeSet<_> = receiver.requests().iter().map(|request| request.json()["call_id"].to_string()).collect();
+    assert_eq!(calls.len(), MESSAGES);
+}
+
+#[tokio::test]
+async fn sent_back_when_it_cannot_be_kept_for_a_module_that_fails() {
+    let host = TestHost::builder()
+        .module("trap", bad_modules::bytes(bad_modules::TRAP))
+        .without_broker()
+        .start()
+        .await;
+    let fault = StoreFault::refuse_dead_letters(&host.settings).await;
+    let message = samples::bad(ACCOUNT);
+    let (status, envelope) = post(&host, &message).await;
+    assert_eq!((status, &envelope["data"][0]["settlement"]), (503, &json!("requeue")), "{envelope}");
+    fault.mend().await;
+    assert_eq!(post(&host, &message).await.0, 202);
+    assert_eq!(host.running.store.dead_letters(10).await.unwrap().len(), 1);
     host.finish().await;
 }
 

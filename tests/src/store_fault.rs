@@ -20,6 +20,11 @@ impl StoreFault {
         StoreFault::put_in(settings, "UPDATE ON firings").await
     }
 
+    /// From now on no dead letter can be kept.
+    pub async fn refuse_dead_letters(settings: &Settings) -> StoreFault {
+        StoreFault::put_in(settings, "INSERT ON dead_letters").await
+    }
+
     async fn put_in(settings: &Settings, what: &str) -> StoreFault {
         let connection = SqliteConnection::connect(&settings.store.url).await;
         let mut fault = StoreFault { connection: connection.unwrap_or_else(|error| panic!("{error}")) };
