@@ -5,7 +5,7 @@
 //! when a notice is lost, the periodic look finds it. What the host has to tell the broker itself was written to the
 //! store with the change it tells of, and is published from there until the broker has confirmed it ([`Publisher`]).
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
@@ -21,7 +21,9 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::{
     account::AccountTree,
+    error_chain::chain,
     hook::{Hook, table::HookTable},
+    ingress::doubling_pause,
     settings::FiringSettings,
     store::{HookChange, Notice, SharedStore, StoreError},
 };
@@ -69,14 +71,16 @@ pub struct Cursors {
 }
 
 impl Follower {
-    /// Looks now and then, and when woken.
-    pub async fn run(&self) -> Result<(), ChangesError> {
+    /// Looks at once, now and then, and when woken. What the store fails to tell is read at the next look.
+    pub async fn run(&self) -> Result<(), Infallible> {
         loop {
+            if let Err(error) = self.catch_up().await {
+                tracing::warn!(error = chain(&error), "changes cannot be read; trying on");
+            }
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = tokio::time::sleep(Duration::from_millis(self.poll_ms)) => {}
             }
-            self.catch_up().await?;
         }
     }
 
@@ -135,11 +139,22 @@ pub struct Listener {
     pub url: String,
     /// Rung for each notice.
     pub wake: Arc<Notify>,
+    /// `amqp.reconnect_pause_ms_max`.
+    pub pause_ms_max: u64,
 }
 
 impl Listener {
-    /// Listens until the connection is lost; the supervisor starts it anew.
-    pub async fn run(&self) -> Result<(), ChangesError> {
+    /// Listens; loses the broker and finds it again in between.
+    pub async fn run(&self) -> Result<(), Infallible> {
+        let mut outage = Outage::new("change notices cannot be heard", self.pause_ms_max);
+        loop {
+            let ended = self.listen(&mut outage).await;
+            outage.wait(ended).await;
+        }
+    }
+
+    /// Listens until the connection is lost.
+    async fn listen(&self, outage: &mut Outage) -> Result<(), ChangesError> {
         let (_connection, channel) = connect(&self.url, "hookbox changes").await?;
         let queue = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare(ShortString::default(), queue, FieldTable::default()).await?;
@@ -154,6 +169,7 @@ impl Listener {
         let mut notices = channel.basic_consume(queue.name().clone(), tag, options, FieldTable::default()).await?;
         // What changed while nobody listened.
         self.wake.notify_one();
+        outage.is_over();
         tracing::info!("listening for change notices");
         while let Some(notice) = notices.next().await {
             notice?;
@@ -173,15 +189,27 @@ pub struct Publisher {
     pub wake: Arc<Notify>,
     /// `store.poll_ms`: how often to look for those of others.
     pub poll_ms: u64,
+    /// `amqp.reconnect_pause_ms_max`.
+    pub pause_ms_max: u64,
 }
 
 impl Publisher {
-    /// Publishes until the connection is lost; the supervisor starts it anew.
-    pub async fn run(&self) -> Result<(), ChangesError> {
+    /// Publishes; loses the broker and finds it again in between.
+    pub async fn run(&self) -> Result<(), Infallible> {
+        let mut outage = Outage::new("notices cannot be published, and are kept", self.pause_ms_max);
+        loop {
+            let ended = self.publish_all(&mut outage).await;
+            outage.wait(ended).await;
+        }
+    }
+
+    /// Publishes until the connection is lost, or the store fails.
+    async fn publish_all(&self, outage: &mut Outage) -> Result<(), ChangesError> {
         let (_connection, channel) = connect(&self.url, "hookbox notices").await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         loop {
             let notices = self.store.notices(PAGE_ROWS).await?;
+            outage.is_over();
             for notice in &notices {
                 self.publish(&channel, notice).await?;
                 self.store.delete_notice(notice.id).await?;
@@ -203,6 +231,34 @@ impl Publisher {
         let options = BasicPublishOptions::default();
         channel.basic_publish(exchange, key, options, body.as_bytes(), properties).await?.await?;
         Ok(())
+    }
+}
+
+/// A time without broker or store: said once, and tried again with a growing pause, for ever. The broker's absence is
+/// nobody's fault here, so it does not count as a failure of the part that waits for it.
+struct Outage {
+    what: &'static str,
+    failures: u64,
+    pause_ms_max: u64,
+}
+
+impl Outage {
+    fn new(what: &'static str, pause_ms_max: u64) -> Self {
+        Self { what, failures: 0, pause_ms_max }
+    }
+
+    fn is_over(&mut self) {
+        self.failures = 0;
+    }
+
+    async fn wait(&mut self, ended: Result<(), ChangesError>) {
+        let reason = ended.err().map_or_else(|| "the broker ended the consumer".to_owned(), |error| chain(&error));
+        if self.failures == 0 {
+            tracing::warn!(%reason, "{}; trying again until they can", self.what);
+        }
+        let pause = doubling_pause(self.failures, (self.pause_ms_max / 20).max(1), self.pause_ms_max);
+        self.failures += 1;
+        tokio::time::sleep(pause).await;
     }
 }
 

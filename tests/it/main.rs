@@ -2,3 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test that cannot go on fails")]
 
 mod delivers;
+mod modules;
+mod settles;
+mod discards;
+mod webhook_id;
+mod kill;
+mod outages;
+mod supervision;
+mod whose_events;
+mod follows_changes;

@@ -43,8 +43,10 @@ pub struct Sample {
     pub name: String,
     /// What is handed in.
     pub message: Message,
-    /// The events that must come out, as the file has them.
+    /// The events that must come out, as the file has them; none when an error must.
     pub events: Vec<Value>,
+    /// The error that must come out, as the file has it: `"not_mine"`, `{"malformed": reason}`; null when there is none.
+    pub error: Value,
     /// What the `accounts` import is to answer (`resellers`, …), as the file has it; null when it says nothing.
     pub accounts: Value,
 }
@@ -320,12 +322,14 @@ fn guest_modules() -> PathBuf {
 fn read(module: &str, file: &Path) -> Sample {
     let text = fs::read_to_string(file).unwrap_or_else(|problem| panic!("cannot read {}: {problem}", file.display()));
     let sample: Value = serde_json::from_str(&text).unwrap_or_else(|problem| panic!("{}: {problem}", file.display()));
-    let events = sample["events"].as_array();
+    let events = sample["events"].as_array().cloned();
+    assert_ne!(events.is_some(), !sample["error"].is_null(), "{} lists either events or an error", file.display());
     Sample {
         module: module.to_owned(),
         name: file.file_stem().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         message: Message::from_json(&sample["message"]),
-        events: events.unwrap_or_else(|| panic!("{} lists no events", file.display())).clone(),
+        events: events.unwrap_or_default(),
+        error: sample["error"].clone(),
         accounts: sample["accounts"].clone(),
     }
 }

@@ -172,6 +172,12 @@ impl TestHost {
         attempts.unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// The attempts of all hooks of [`ACCOUNT`], newest first.
+    pub async fn attempts_of_all(&self) -> Vec<Object> {
+        let attempts = self.running.store.attempts(&ACCOUNT.into(), None, 1000).await;
+        attempts.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Waits until the hook has so many attempts.
     pub async fn expect_attempts(&self, hook: &str, count: usize) -> Vec<Object> {
         eventually("attempts in the store", async || {
@@ -208,10 +214,27 @@ impl TestHost {
         .await;
     }
 
-    /// Ends the test: everything must be settled, and the host must stop in time.
+    /// Ends the test: the host must have taken all messages, must stop in time, and must have settled all by then: what
+    /// it has not settled is in the queue again when it has gone.
     pub async fn finish(self) {
-        self.expect_settled().await;
+        let queue = &self.settings.amqp.queue;
+        if let Some(amqp) = &self.amqp {
+            amqp.expect_drained(queue).await;
+        }
         assert!(self.running.stop().await, "the host did not stop in time");
+        if let Some(amqp) = &self.amqp {
+            assert_eq!(amqp.ready(queue).await, Some(0), "messages were left unsettled");
+        }
+    }
+
+    /// A receiver's own view of the hook's signatures: the library of Standard Webhooks with the hook's secret.
+    pub async fn verifier(&self, hook: &str) -> standardwebhooks::Webhook {
+        let id = hookbox::message::HookId::from(hook);
+        let key = host::host_key(&self.settings).unwrap_or_else(|error| panic!("{error}"));
+        let record = self.running.store.hook(&id).await.unwrap_or_else(|error| panic!("{error}"));
+        let record = record.unwrap_or_else(|| panic!("there is no hook {hook}"));
+        let secret = key.open(&id, &record.secrets[0]).unwrap_or_else(|error| panic!("{error}"));
+        standardwebhooks::Webhook::from_bytes(secret).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

@@ -1,11 +1,14 @@
 //! Brings back stored firings when they are due: retries, and what a process that died had under its lease.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use metrics::counter;
 
 use super::Firer;
-use crate::store::{SharedStore, StoreError};
+use crate::{
+    error_chain::chain,
+    store::{SharedStore, StoreError},
+};
 
 /// Claims due firings and tries them.
 pub struct Scheduler {
@@ -16,13 +19,22 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Works for ever. Firings that were claimed when this fails come back when their leases end.
-    pub async fn run(&self) -> Result<(), StoreError> {
+    /// Works for ever. Firings that were claimed when this fails come back when their leases end; when the store fails,
+    /// it is asked again after `firing.claim_poll_ms`.
+    pub async fn run(&self) -> Result<(), Infallible> {
         loop {
-            let claimed = self.claim().await?;
-            if claimed == 0 {
-                self.wait().await?;
+            if let Err(error) = self.turn().await {
+                tracing::warn!(error = chain(&error), "stored firings cannot be claimed; trying on");
+                tokio::time::sleep(Duration::from_millis(self.firer.settings.claim_poll_ms)).await;
             }
+        }
+    }
+
+    /// Claims, or waits when there was nothing to claim.
+    async fn turn(&self) -> Result<(), StoreError> {
+        match self.claim().await? {
+            0 => self.wait().await,
+            _ => Ok(()),
         }
     }
 

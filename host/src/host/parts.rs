@@ -77,7 +77,8 @@ pub(super) fn start_amqp(
     state: watch::Sender<BrokerState>,
 ) {
     let parts = &supervisors.parts;
-    let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed) });
+    let pause_ms_max = settings.amqp.reconnect_pause_ms_max;
+    let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed), pause_ms_max });
     parts.start("change listener", move || {
         let listener = Arc::clone(&listener);
         async move { listener.run().await }
@@ -87,6 +88,7 @@ pub(super) fn start_amqp(
         store: Arc::clone(&stages.store),
         wake: Arc::clone(&stages.to_tell),
         poll_ms: settings.store.poll_ms,
+        pause_ms_max,
     });
     parts.start("notice publisher", move || {
         let publisher = Arc::clone(&publisher);

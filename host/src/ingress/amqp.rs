@@ -77,6 +77,16 @@ pub struct AmqpIngress {
     pub stopping: CancellationToken,
 }
 
+/// A connection at work.
+struct Open {
+    connection: Connection,
+    channel: Channel,
+    wanted: watch::Receiver<Arc<BTreeSet<BindingKey>>>,
+    bound: BTreeSet<BindingKey>,
+    messages: Consumer,
+    given_up: Consumer,
+}
+
 /// Why consuming ended.
 #[derive(Debug, Error)]
 enum Ended {
@@ -93,11 +103,18 @@ impl AmqpIngress {
     pub async fn run(&self) -> Result<(), StoreError> {
         let mut failures = 0;
         while !self.stopping.is_cancelled() {
-            let consumed = tokio::select! {
-                consumed = self.consume(&mut failures) => consumed,
-                () = self.stopping.cancelled() => Ok(()),
+            let open = tokio::select! {
+                open = self.open() => open,
+                () = self.stopping.cancelled() => break,
             };
-            match consumed {
+            let ended = match open {
+                Ok(open) => {
+                    failures = 0;
+                    self.consume(open).await
+                }
+                Err(error) => Err(error),
+            };
+            match ended {
                 Ok(()) => break,
                 Err(ended) => self.away(&ended),
             }
@@ -125,7 +142,8 @@ impl AmqpIngress {
         });
     }
 
-    async fn consume(&self, failures: &mut u64) -> Result<(), Ended> {
+    /// Connects, declares, binds and begins to consume.
+    async fn open(&self) -> Result<Open, Ended> {
         let properties = ConnectionProperties::default().with_connection_name("hookbox ingress".into());
         let connection = Connection::connect(&self.url, properties).await?;
         let channel = connection.create_channel().await?;
@@ -135,12 +153,17 @@ impl AmqpIngress {
         let mut wanted = self.modules.bindings();
         let mut bound = BTreeSet::new();
         let keys = Arc::clone(&wanted.borrow_and_update());
-        let mut refused = self.bind(&connection, &mut bound, &keys).await?;
+        let refused = self.bind(&connection, &mut bound, &keys).await?;
 
-        let mut messages = self.consumer(&channel, &self.settings.queue).await?;
-        let mut given_up = self.consumer(&channel, &self.dead_queue()).await?;
-        *failures = 0;
+        let messages = self.consumer(&channel, &self.settings.queue).await?;
+        let given_up = self.consumer(&channel, &self.dead_queue()).await?;
         self.consuming(&refused);
+        Ok(Open { connection, channel, wanted, bound, messages, given_up })
+    }
+
+    /// Takes what comes until the connection is lost, or until told to stop: then what was taken is settled first.
+    async fn consume(&self, open: Open) -> Result<(), Ended> {
+        let Open { connection, channel, mut wanted, mut bound, mut messages, mut given_up } = open;
         loop {
             tokio::select! {
                 delivery = messages.next() => match delivery {
@@ -154,7 +177,7 @@ impl AmqpIngress {
                 changed = wanted.changed() => {
                     if changed.is_ok() {
                         let keys = Arc::clone(&wanted.borrow_and_update());
-                        refused = self.bind(&connection, &mut bound, &keys).await?;
+                        let refused = self.bind(&connection, &mut bound, &keys).await?;
                         self.consuming(&refused);
                     }
                 }
@@ -246,12 +269,13 @@ impl AmqpIngress {
         let decoded = self.decoder.decode(&incoming(&delivery), &self.accounts, self.clock.now_ms());
         let pipeline = Arc::clone(&self.pipeline);
         let pauses = (self.settings.requeue_pause_ms, self.settings.requeue_pause_ms_max);
+        let stopping = self.stopping.clone();
         self.deliveries.spawn(async move {
             let settlement = match decoded {
                 Ok(message) => pipeline.handle(message).await,
                 Err(error) => pipeline.refuse(Source::Amqp, &error),
             };
-            settle(&delivery, &settlement, pauses).await;
+            settle(&delivery, &settlement, pauses, &stopping).await;
         });
     }
 
@@ -298,12 +322,20 @@ fn incoming(delivery: &Delivery) -> Incoming<'_> {
 }
 
 /// Does to the delivery what was decided. An error means that the channel is gone; then the broker delivers again.
-async fn settle(delivery: &Delivery, settlement: &Settlement, (first_ms, most_ms): (u64, u64)) {
+async fn settle(
+    delivery: &Delivery,
+    settlement: &Settlement,
+    (first_ms, most_ms): (u64, u64),
+    stopping: &CancellationToken,
+) {
     let settled = match settlement {
         // A discarded message is acknowledged: rejected, it would go where poisoned ones go.
         Settlement::Ack { .. } | Settlement::Discard(_) => delivery.acker.ack(BasicAckOptions::default()).await,
         Settlement::Requeue(_) => {
-            tokio::time::sleep(doubling_pause(times_delivered(delivery), first_ms, most_ms)).await;
+            tokio::select! {
+                () = tokio::time::sleep(doubling_pause(times_delivered(delivery), first_ms, most_ms)) => {}
+                () = stopping.cancelled() => {}
+            }
             delivery.acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await
         }
     };

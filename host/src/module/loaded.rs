@@ -210,7 +210,14 @@ impl Module {
         );
         let Called { result, log, cost } = called;
         let result = match result {
-            Ok(Ok(events)) => self.checked_events(events, message).map(Handled::Events),
+            Ok(Ok(events)) => match self.checked_events(events, message) {
+                // Of what a tenant posts through an operator's module, the tenant is to blame: charged to the module,
+                // a few posts would put it into quarantine for everybody.
+                Err(error @ ModuleError::ForeignAccount { .. }) if self.owner.is_none() => {
+                    Ok(Handled::Malformed(error.to_string()))
+                }
+                checked => checked.map(Handled::Events),
+            },
             Ok(Err(wit::HandleError::NotMine)) => Ok(Handled::NotMine),
             Ok(Err(wit::HandleError::Malformed(reason))) => Ok(Handled::Malformed(bounded(&reason))),
             Ok(Err(wit::HandleError::Failed(reason))) => Err(ModuleError::Failed { reason: bounded(&reason) }),
