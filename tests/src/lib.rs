@@ -9,6 +9,7 @@
 //! - [`bad_modules`] are components that trap, spin, hog and flood, built by `build.rs`, and bytes that are none.
 //! - [`eventually`](mod@eventually) waits for a condition and tells the last state seen; tests never sleep.
 //! - [`test_host`] is a host of a test's own.
+//! - [`real_program`] is the built `hookbox`, called as an operator calls it.
 //! - [`rig`] is what the programs under `bench/` share.
 //!
 //! The harness panics when it cannot do what a test asks of it: that is how a test fails.
@@ -22,6 +23,7 @@ pub mod receiver;
 pub mod chaos_proxy;
 pub mod eventually;
 pub mod test_host;
+pub mod real_program;
 pub mod rig;
 #[cfg(test)]
 mod tidy;
