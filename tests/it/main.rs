@@ -3,3 +3,4 @@
 
 mod delivers;
 mod bad_modules;
+mod refused_modules;
