@@ -4,3 +4,4 @@
 mod delivers;
 mod bad_modules;
 mod refused_modules;
+mod hostile_receivers;
