@@ -5,3 +5,4 @@ mod delivers;
 mod bad_modules;
 mod refused_modules;
 mod hostile_receivers;
+mod retries;
