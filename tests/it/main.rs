@@ -6,3 +6,4 @@ mod bad_modules;
 mod refused_modules;
 mod hostile_receivers;
 mod retries;
+mod disables;
