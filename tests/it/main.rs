@@ -7,3 +7,4 @@ mod refused_modules;
 mod hostile_receivers;
 mod retries;
 mod disables;
+mod settings;
