@@ -8,3 +8,4 @@ mod hostile_receivers;
 mod retries;
 mod disables;
 mod settings;
+mod commands;
