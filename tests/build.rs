@@ -10,7 +10,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The programs under `bad-modules/modules/`.
-const MODULES: [&str; 10] = [
+const MODULES: [&str; 13] = [
     "trap",
     "spin",
     "hog",
@@ -21,6 +21,9 @@ const MODULES: [&str; 10] = [
     "metadata-loop",
     "wrong-world",
     "unknown-import",
+    "clock",
+    "sleeper",
+    "impostor",
 ];
 
 fn main() {

@@ -17,6 +17,7 @@ use crate::{
     api::{self, Api, auth::Guesses},
     changes::Follower,
     clock::Clock,
+    error_chain::chain,
     hook::table::HookTable,
     ingress::amqp::BrokerState,
     message::AccountId,
@@ -106,7 +107,7 @@ pub async fn open_store(settings: &Settings) -> Result<SharedStore, StoreError> 
 
 /// The host's key, made on first start.
 pub fn host_key(settings: &Settings) -> Result<HostKey, StartError> {
-    HostKey::load_or_make(&settings.key_file()).map_err(|error| StartError::Key(error.to_string()))
+    HostKey::load_or_make(&settings.key_file()).map_err(|error| StartError::Key(chain(&error)))
 }
 
 /// Starts everything.

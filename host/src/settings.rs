@@ -70,7 +70,7 @@ impl Settings {
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Self, SettingsError> {
         let mut figment = Figment::from(Toml::string(EXAMPLE));
-        let mut problems = Vec::new();
+        let (mut problems, mut variables) = (Vec::new(), Vec::new());
         if let Some(path) = file {
             let name = path.display().to_string();
             let text = std::fs::read_to_string(path)
@@ -85,7 +85,10 @@ impl Settings {
             let path = variable["HOOKBOX_".len()..].to_lowercase().replace("__", ".");
             match known::unknown_variable(&variable, &path) {
                 Some(problem) => problems.push(problem),
-                None => figment = figment.merge((path, known::variable_value(&value))),
+                None => {
+                    figment = figment.merge((path.as_str(), known::variable_value(&value)));
+                    variables.push(path);
+                }
             }
         }
         if !problems.is_empty() {
@@ -95,7 +98,7 @@ impl Settings {
             .extract()
             .map_err(|errors| SettingsError::Invalid(errors.into_iter().map(known::type_problem).collect()))?;
         let place = file.map_or_else(|| "settings".to_owned(), |path| path.display().to_string());
-        let problems = bounds::problems(&settings, &place);
+        let problems = bounds::problems(&settings, &place, &variables);
         if problems.is_empty() { Ok(settings) } else { Err(SettingsError::Invalid(problems)) }
     }
 

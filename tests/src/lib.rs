@@ -10,6 +10,7 @@
 //! - [`eventually`](mod@eventually) waits for a condition and tells the last state seen; tests never sleep.
 //! - [`test_host`] is a host of a test's own.
 //! - [`store_fault`] makes a host's store fail, and mends it.
+//! - [`real_program`] is the built `hookbox`, called as an operator calls it.
 //! - [`rig`] is what the programs under `bench/` share.
 //!
 //! The harness panics when it cannot do what a test asks of it: that is how a test fails.
@@ -24,6 +25,7 @@ pub mod chaos_proxy;
 pub mod eventually;
 pub mod test_host;
 pub mod store_fault;
+pub mod real_program;
 pub mod rig;
 #[cfg(test)]
 mod tidy;

@@ -214,6 +214,29 @@ impl TestHost {
         .await;
     }
 
+    /// Stops it and starts it anew: the same store, modules, settings and vhost.
+    pub async fn restarted(self, clock: Clock) -> Self {
+        let Self { running, amqp, vhost, settings, folder } = self;
+        assert!(running.stop().await, "the host did not stop in time");
+        let options = HostOptions { clock, ..HostOptions::default() };
+        let running = host::start(settings.clone(), options).await.unwrap_or_else(|error| panic!("{error:?}"));
+        running.ready().await;
+        Self { running, amqp, vhost, settings, folder }
+    }
+
+    /// The file of a module in `modules.dir`.
+    pub fn module_file(&self, name: &str) -> PathBuf {
+        self.folder.path().join("modules").join(format!("{name}.wasm"))
+    }
+
+    /// What `/metrics` says of a series, e.g. `hookbox_module_faults_total{module="trap",kind="trap"}`; 0 when it is
+    /// not there. Counters are those of the whole process, so compare with what was there before.
+    pub async fn counted(&self, series: &str) -> u64 {
+        let (_, text) = self.get("/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(series));
+        line.map_or(0, |value| value.trim().parse().unwrap_or_else(|_| panic!("{series} is {value:?}")))
+    }
+
     /// Ends the test: the host must have taken all messages, must stop in time, and must have settled all by then: what
     /// it has not settled is in the queue again when it has gone.
     pub async fn finish(self) {

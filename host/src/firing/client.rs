@@ -6,7 +6,7 @@
 //!   each request. No proxy is used, whatever the environment says, and no redirect is followed.
 //! - The deadline covers everything from the look-up to the last byte of the body.
 //! - At most `firing.response_bytes_max` of the body are read, counted after decompression. What goes on after that is
-//!   dropped, and its connection with it.
+//!   dropped, and its connection with it. Of the headers, as many are kept as fit into 16 KiB.
 //! - Whatever goes wrong is an [`Outcome`], found by the types of errors, with a detail that names no secret (no path,
 //!   query, user or password of the URI).
 //!
@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use reqwest::{
     Method, Response,
     dns::{Addrs, Name, Resolve, Resolving},
-    header::{HeaderMap, HeaderName, HeaderValue},
+    header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
     redirect,
 };
 use thiserror::Error;
@@ -41,6 +41,8 @@ use crate::{
 const IDLE_PER_HOST_MAX: usize = 1024;
 /// How long an idle connection is kept; shorter than most servers do, so that few are found closed.
 const IDLE_TIME: Duration = Duration::from_secs(30);
+/// Bytes of an answer's headers that are kept, names and values together. An HTTP client takes many times as much.
+const RESPONSE_HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// The longest that a name's addresses are remembered, whatever their TTL says.
 const LOOKUP_TTL_MAX: Duration = Duration::from_secs(300);
 
@@ -120,11 +122,7 @@ impl Client {
 
     async fn read(&self, mut response: Response) -> Result<Outcome, Failure> {
         let status = response.status().as_u16();
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
-            .collect();
+        let headers = kept_headers(response.headers());
         let mut body = Vec::new();
         let mut body_cut = false;
         while let Some(chunk) = response.chunk().await.map_err(|error| broke_off(status, &error))? {
@@ -194,6 +192,23 @@ impl Failure {
         }
         Self::new(Fault::Connection, format!("no answer from {receiver}: {last}"))
     }
+}
+
+/// What is kept of an answer's headers: whole ones, in their order, as many as fit into the bound. `Retry-After` is
+/// always among them.
+fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    let mut room = RESPONSE_HEADERS_BYTES_MAX;
+    let fits = |(name, value): &(&HeaderName, &HeaderValue)| {
+        let bytes = name.as_str().len() + value.len();
+        let fits = bytes <= room;
+        room -= if fits { bytes } else { 0 };
+        fits || (*name == RETRY_AFTER && bytes <= RESPONSE_HEADERS_BYTES_MAX)
+    };
+    headers
+        .iter()
+        .filter(fits)
+        .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
 }
 
 /// The answer began and did not end as it should.

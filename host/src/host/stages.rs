@@ -81,10 +81,8 @@ impl Stages {
             modules.load_skel().await;
         }
         let mut watcher = settings.modules.dir.clone().map(|dir| Watcher::new(dir, settings.modules.watch_ms));
-        if let Some(watcher) = &mut watcher
-            && let Err(error) = watcher.look(&modules).await
-        {
-            tracing::error!(%error, "modules.dir cannot be read; trying on");
+        if let Some(watcher) = &mut watcher {
+            watcher.look(&modules).await;
         }
         write_metadata(&modules, &store).await?;
         tracing::info!(modules = modules.active().len(), "modules ready");

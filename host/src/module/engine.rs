@@ -25,6 +25,13 @@ const SMALL_COMPONENT_BYTES_MAX: usize = 1024 * 1024;
 /// What a large guest's slot keeps resident, measured as best for QuickJS and CPython.
 const LARGE_KEEP_RESIDENT_BYTES: usize = 2 * 1024 * 1024;
 
+/// How many slots with memory over what is kept resident wait to be given back together. Small guests leave nothing to
+/// give back; one that does ate memory, and fifteen of its like would hold half a gigabyte until the sixteenth comes.
+const SMALL_DECOMMIT_BATCH: usize = 1;
+
+/// As [`SMALL_DECOMMIT_BATCH`], for guests that leave something to give back on every call.
+const LARGE_DECOMMIT_BATCH: usize = 16;
+
 /// Every instance of every core module in a component takes one; a toolchain's adapters are several.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
 
@@ -46,8 +53,8 @@ impl Engines {
     /// Makes both and starts the ticker thread, which ends with the last clone of the engines.
     pub fn new(settings: &ModuleSettings) -> wasmtime::Result<Self> {
         let keep = usize::try_from(settings.keep_resident_bytes).unwrap_or(usize::MAX);
-        let small = Engine::new(&config(settings, keep))?;
-        let large = Engine::new(&config(settings, keep.max(LARGE_KEEP_RESIDENT_BYTES)))?;
+        let small = Engine::new(&config(settings, keep, SMALL_DECOMMIT_BATCH))?;
+        let large = Engine::new(&config(settings, keep.max(LARGE_KEEP_RESIDENT_BYTES), LARGE_DECOMMIT_BATCH))?;
         let activity = Arc::new(Activity::default());
         start_ticker(&small, &large, Arc::clone(&activity))?;
         Ok(Self { small, large, activity })
@@ -81,7 +88,7 @@ pub fn compatibility(engine: &Engine) -> String {
     hex::encode(&sha.0.finish().as_ref()[..16])
 }
 
-fn config(settings: &ModuleSettings, keep_resident_bytes: usize) -> Config {
+fn config(settings: &ModuleSettings, keep_resident_bytes: usize, decommit_batch: usize) -> Config {
     let instances = u32::try_from(settings.instances_max).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
@@ -99,7 +106,7 @@ fn config(settings: &ModuleSettings, keep_resident_bytes: usize) -> Config {
         .linear_memory_keep_resident(keep_resident_bytes)
         .table_keep_resident(64 * 1024)
         .max_unused_warm_slots(32)
-        .decommit_batch_size(16)
+        .decommit_batch_size(decommit_batch)
         // Pages that were swapped out may keep a former guest's bytes under PAGEMAP_SCAN; a small stack does as well.
         .pagemap_scan(Enabled::No);
 

@@ -17,6 +17,7 @@ use super::{
     description::{Binding, Metadata, checked_bindings},
     engine::Engines,
     guest::{GuestLimits, Surroundings},
+    guest_log::LogLines,
     sandbox::{Called, Prepared},
 };
 use crate::{
@@ -221,9 +222,8 @@ impl Module {
             Ok(Err(wit::HandleError::NotMine)) => Ok(Handled::NotMine),
             Ok(Err(wit::HandleError::Malformed(reason))) => Ok(Handled::Malformed(bounded(&reason))),
             Ok(Err(wit::HandleError::Failed(reason))) => Err(ModuleError::Failed { reason: bounded(&reason) }),
-            // The panic's text, which the SDK logs before it traps, says more than "unreachable".
             Err(ModuleError::Trap { reason }) => Err(ModuleError::Trap {
-                reason: log.lines.last().map_or_else(|| reason.clone(), |line| format!("{reason} ({})", line.text)),
+                reason: last_words(&log).map_or_else(|| reason.clone(), |words| format!("{reason} ({words})")),
             }),
             Err(error) => Err(error),
         };
@@ -294,6 +294,13 @@ fn seed(message: &Message) -> u64 {
     text.bytes().fold(message.received_ms ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
+}
+
+/// The panic's text, which the SDK, or Rust's own hook, logs before the trap: it says more than "unreachable".
+fn last_words(log: &LogLines) -> Option<String> {
+    // Rust's hook ends with a note on backtraces.
+    let line = log.lines.iter().rev().find(|line| !line.text.starts_with("note: "))?;
+    Some(bounded(&line.text))
 }
 
 /// A module's own words, short enough for a log line and a record.

@@ -102,17 +102,28 @@ impl Modules {
             Ok(module) => {
                 tracing::info!(module = %module.id(), version = module.metadata.version, "module loaded");
                 self.activate(Arc::new(module));
-                self.change_refused(|refused| refused.remove(name).is_some());
+                self.no_longer_refused(name);
                 true
             }
             Err(error) => {
-                tracing::error!(module = name, %error, "module refused; the host goes on without it");
-                let reason = error.to_string();
-                self.change_refused(|refused| {
-                    refused.insert(name.to_owned(), reason.clone()).as_ref() != Some(&reason)
-                });
+                self.refuse(name, error.to_string());
                 false
             }
+        }
+    }
+
+    /// Notes why something cannot be loaded; says so once.
+    pub fn refuse(&self, name: &str, reason: String) {
+        if self.refused.load().get(name) != Some(&reason) {
+            tracing::error!(module = name, error = reason, "module refused; the host goes on without it");
+            self.change_refused(|refused| drop(refused.insert(name.to_owned(), reason.clone())));
+        }
+    }
+
+    /// Takes back what [`Self::refuse`] noted.
+    pub fn no_longer_refused(&self, name: &str) {
+        if self.refused.load().contains_key(name) {
+            self.change_refused(|refused| drop(refused.remove(name)));
         }
     }
 
@@ -120,7 +131,7 @@ impl Modules {
     pub fn unload_file(&self, path: &Path) {
         let gone = |module: &Arc<Module>| matches!(&module.origin, Origin::Folder(from) if from == path);
         self.active.rcu(|active| active.iter().filter(|module| !gone(module)).cloned().collect::<Vec<_>>());
-        self.change_refused(|refused| refused.remove(&path.display().to_string()).is_some());
+        self.no_longer_refused(&path.display().to_string());
         self.publish_bindings();
     }
 
@@ -214,9 +225,11 @@ impl Modules {
         }
     }
 
+    /// In the place of the one with the same id, and of the one that the same file held before.
     fn activate(&self, module: Arc<Module>) {
+        let same_file = |other: &Module| matches!(other.origin, Origin::Folder(_)) && other.origin == module.origin;
         self.active.rcu(|active| {
-            let others = active.iter().filter(|other| other.id() != module.id()).cloned();
+            let others = active.iter().filter(|other| other.id() != module.id() && !same_file(other)).cloned();
             others.chain([Arc::clone(&module)]).collect::<Vec<_>>()
         });
         self.publish_bindings();
@@ -234,7 +247,7 @@ impl Modules {
         });
     }
 
-    fn change_refused(&self, change: impl Fn(&mut BTreeMap<String, String>) -> bool) {
+    fn change_refused(&self, change: impl Fn(&mut BTreeMap<String, String>)) {
         self.refused.rcu(|refused| {
             let mut refused = BTreeMap::clone(refused);
             change(&mut refused);

@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    convert::Infallible,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime},
@@ -26,25 +28,41 @@ impl Watcher {
     }
 
     /// Looks for ever.
-    pub async fn run(&mut self, modules: &Arc<Modules>) -> std::io::Result<()> {
+    pub async fn run(&mut self, modules: &Arc<Modules>) -> Result<(), Infallible> {
         loop {
-            self.look(modules).await?;
+            self.look(modules).await;
             tokio::time::sleep(self.every).await;
         }
     }
 
-    /// Loads what is new or changed, unloads what is gone.
-    pub async fn look(&mut self, modules: &Arc<Modules>) -> std::io::Result<()> {
-        let found = components(&self.dir)?;
+    /// Loads what is new or changed, unloads what is gone. A folder or a file that cannot be read is named among what
+    /// is refused, and tried again; what was loaded from it stays.
+    pub async fn look(&mut self, modules: &Arc<Modules>) {
+        let dir = self.dir.display().to_string();
+        let found = match components(&self.dir) {
+            Ok(found) => found,
+            Err(error) => {
+                let remedy = "make the folder, let this user read it, or name another";
+                return modules.refuse(&dir, format!("modules.dir cannot be read ({error}); {remedy}"));
+            }
+        };
+        modules.no_longer_refused(&dir);
         for (path, stamp) in &found {
             if self.seen.get(path) == Some(stamp) {
                 continue;
             }
-            let component = tokio::fs::read(path).await?;
             let name = path.display().to_string();
-            modules.load_bytes(&name, component, Origin::Folder(path.clone())).await;
-            // Noted whether it could be loaded or not: a broken file is tried again when it changes.
-            self.seen.insert(path.clone(), *stamp);
+            match tokio::fs::read(path).await {
+                Ok(component) => {
+                    modules.load_bytes(&name, component, Origin::Folder(path.clone())).await;
+                    // Noted whether it could be loaded or not: a broken file is tried again when it changes.
+                    self.seen.insert(path.clone(), *stamp);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => {
+                    modules.refuse(&name, format!("the file cannot be read ({error}); let this user read it"))
+                }
+            }
         }
         let gone: Vec<_> = self.seen.keys().filter(|path| !found.contains_key(*path)).cloned().collect();
         for path in gone {
@@ -52,7 +70,6 @@ impl Watcher {
             modules.unload_file(&path);
             self.seen.remove(&path);
         }
-        Ok(())
     }
 }
 

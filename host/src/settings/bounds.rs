@@ -3,7 +3,7 @@
 
 use std::{ops::RangeInclusive, sync::LazyLock};
 
-use super::{EXAMPLE, Settings};
+use super::{EXAMPLE, Settings, known::variable_of};
 use crate::message::AccountId;
 
 /// AMQP's short string; the name of the queue for dead letters is `<queue>.dead`.
@@ -11,9 +11,10 @@ const QUEUE_BYTES_MAX: usize = 255 - ".dead".len();
 
 const API_KEY_CHARS_MIN: usize = 32;
 
-/// What is out of bounds. `place` is where the settings came from, as the message shall name it.
-pub(super) fn problems(settings: &Settings, place: &str) -> Vec<String> {
-    let mut check = Check { place, problems: Vec::new() };
+/// What is out of bounds. `place` is where the settings came from, as the message shall name it; `variables` are the
+/// keys that came from the environment instead.
+pub(super) fn problems(settings: &Settings, place: &str, variables: &[String]) -> Vec<String> {
+    let mut check = Check { place, variables, problems: Vec::new() };
     numbers(settings, &mut check);
     firing(settings, &mut check);
     texts(settings, &mut check);
@@ -186,6 +187,7 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
 /// Collects what is wrong.
 struct Check<'a> {
     place: &'a str,
+    variables: &'a [String],
     problems: Vec<String>,
 }
 
@@ -203,8 +205,12 @@ impl Check<'_> {
     }
 
     fn wrong(&mut self, key: &str, value: impl std::fmt::Display, remedy: &str) {
-        let or = default_of(key).map_or_else(String::new, |default| format!(", or delete the line for {default}"));
-        self.problems.push(format!("{}: {key} is {value}; {remedy}{or}", self.place));
+        let (place, name, undo) = match self.variables.iter().any(|variable| variable == key) {
+            true => ("environment", variable_of(key), "unset it"),
+            false => (self.place, key.to_owned(), "delete the line"),
+        };
+        let or = default_of(key).map_or_else(String::new, |default| format!(", or {undo} for {default}"));
+        self.problems.push(format!("{place}: {name} is {value}; {remedy}{or}"));
     }
 }
 

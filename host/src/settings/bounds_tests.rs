@@ -14,12 +14,12 @@ fn settings(lines: &str) -> Settings {
 }
 
 fn found(lines: &str) -> String {
-    problems(&settings(lines), "hookbox.toml").join("\n")
+    problems(&settings(lines), "hookbox.toml", &[]).join("\n")
 }
 
 #[test]
 fn the_example_is_within_its_bounds() {
-    assert_eq!(problems(&settings(""), "example"), Vec::<String>::new());
+    assert_eq!(problems(&settings(""), "example", &[]), Vec::<String>::new());
     let _ = Settings::default();
 }
 
@@ -93,7 +93,9 @@ fn the_bounds_are_those_of_the_example() {
             let named = |value: u64| {
                 let lines = format!("{key} = {value}");
                 let Ok(settings) = std::panic::catch_unwind(|| settings(&lines)) else { return true };
-                problems(&settings, "x").iter().any(|problem| problem.starts_with(&format!("x: {key} is {value};")))
+                problems(&settings, "x", &[])
+                    .iter()
+                    .any(|problem| problem.starts_with(&format!("x: {key} is {value};")))
             };
             // Two numbers have a ceiling among the other settings.
             let most = match key.as_str() {

@@ -111,7 +111,8 @@ pub(super) fn unknown_variable(variable: &str, path: &str) -> Option<String> {
     Some(format!("environment: {variable} names no setting; {remedy}"))
 }
 
-fn variable_of(path: &str) -> String {
+/// The variable that overrides `section.key`.
+pub(super) fn variable_of(path: &str) -> String {
     format!("HOOKBOX_{}", path.replace('.', "__").to_uppercase())
 }
 
