@@ -238,7 +238,6 @@ pub fn account_of_database(database: &str) -> Option<AccountId> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use std::io::Write;
 

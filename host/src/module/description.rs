@@ -211,7 +211,8 @@ mod tests {
 
     #[test]
     fn each_fault_of_metadata_is_named() {
-        let faults: [(&str, fn(&mut wit::Metadata)); 6] = [
+        type Fault = fn(&mut wit::Metadata);
+        let faults: [(&str, Fault); 6] = [
             ("id", |m| m.id = "Door".into()),
             ("`all`", |m| m.id = "all".into()),
             ("version", |m| m.version = "1.0".into()),

@@ -1,5 +1,4 @@
 //! Tests of the bounds.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
 

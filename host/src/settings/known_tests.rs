@@ -1,5 +1,4 @@
 //! Tests of what is said about keys and values that are written wrongly.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::io::Write;
 
