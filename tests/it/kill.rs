@@ -165,9 +165,11 @@ async fn killed_in_the_middle_of_an_attempt_it_is_made_again() {
 async fn killed_again_and_again_under_load_it_loses_nothing() {
     const ROUNDS: usize = 4;
     const PUBLISHED_A_ROUND: usize = 100;
-    // Every seventh request fails, and is tried again by whoever lives then.
-    let fails = |nth: usize| nth % 7 == 3;
-    let script = (0..20_000).map(|nth| Answer::status(if fails(nth) { 500 } else { 200 }));
+    // Every third request fails, and is tried again by whoever lives then. All are answered late, so that many are open at
+    // each kill.
+    let fails = |nth: usize| nth % 3 == 1;
+    let answer = |nth| Answer::status(if fails(nth) { 500 } else { 200 }).after(Duration::from_millis(50));
+    let script = (0..20_000).map(answer);
     let receiver = Receiver::start().await.answering_in_turn(script);
     let hook = a_hook("channel_create").to(&receiver).with("retry_schedule_s", [0; 8]);
     let place = Place::with(

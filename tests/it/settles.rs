@@ -258,11 +258,7 @@ async fn sent_back_when_too_many_are_under_way_and_delivered_later() {
 
 #[tokio::test]
 async fn sent_back_when_it_cannot_be_kept_for_a_module_that_fails() {
-    let host = TestHost::builder()
-        .module("trap", bad_modules::bytes(bad_modules::TRAP))
-        .without_broker()
-        .start()
-        .await;
+    let host = TestHost::builder().module("trap", bad_modules::bytes(bad_modules::TRAP)).without_broker().start().await;
     let fault = StoreFault::refuse_dead_letters(&host.settings).await;
     let message = samples::bad(ACCOUNT);
     let (status, envelope) = post(&host, &message).await;
