@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use hookbox::module::Origin;
 use hookbox_tests::{
     amqp::Published,
     bad_modules::{self, ECHO, IMPOSTOR, METADATA_LOOP, TRAP, UNKNOWN_IMPORT, WRONG_WORLD},
@@ -186,6 +187,29 @@ async fn a_file_that_becomes_another_module_takes_the_old_one_away() {
 
     eventually("the other module", async || host.running.modules.get(&"echo".into()).ok_or("not there")).await;
     assert!(host.running.modules.get(&"trap".into()).is_none(), "nothing stands for the old module any more");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn of_two_files_with_one_module_the_second_waits_for_the_first_to_go() {
+    let host = TestHost::builder()
+        .module("a", bad_modules::bytes(ECHO))
+        .module("b", bad_modules::bytes(ECHO))
+        .setting("modules.watch_ms", 50)
+        .without_broker()
+        .start()
+        .await;
+    let (first, second) = (host.module_file("a"), host.module_file("b"));
+    let active = || host.running.modules.get(&"echo".into()).map(|module| module.origin.clone());
+    assert_eq!(active(), Some(Origin::Folder(first.clone())));
+    let (status, reasons) = reasons(&host).await;
+    let words = format!("id echo is the name of the module in {}; take one of them away", first.display());
+    assert!(status == 503 && reasons.len() == 1 && reasons[0].ends_with(&words), "{reasons:?}");
+
+    fs::remove_file(&first).unwrap();
+
+    expect_ready(&host).await;
+    assert_eq!(active(), Some(Origin::Folder(second)));
     host.finish().await;
 }
 

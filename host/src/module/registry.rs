@@ -212,16 +212,18 @@ impl Modules {
         called.result
     }
 
-    /// A file may replace what came from a folder before, but not a built-in.
+    /// A file may replace what it held before, but no built-in and no other file's module: which of two is active would
+    /// hang on the order in which they were found.
     fn may_take_the_name(&self, module: Module) -> Result<Module, ModuleError> {
-        let taken =
-            self.get(module.id()).filter(|there| there.origin == Origin::BuiltIn && module.origin != there.origin);
-        match taken {
-            Some(_) => Err(ModuleError::Description {
-                what: "metadata",
-                reason: format!("id {} is the name of a built-in module; choose another", module.id()),
-            }),
-            None => Ok(module),
+        let Some(there) = self.get(module.id()).filter(|there| there.origin != module.origin) else {
+            return Ok(module);
+        };
+        let (id, refuse) = (module.id(), |reason| Err(ModuleError::Description { what: "metadata", reason }));
+        match &there.origin {
+            Origin::BuiltIn => refuse(format!("id {id} is the name of a built-in module; choose another")),
+            Origin::Folder(path) => {
+                refuse(format!("id {id} is the name of the module in {}; take one of them away", path.display()))
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Components of a folder (`modules.dir`): loaded at the start, and again when their files change.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     convert::Infallible,
     io::ErrorKind,
     path::{Path, PathBuf},
@@ -47,6 +47,7 @@ impl Watcher {
             }
         };
         modules.no_longer_refused(&dir);
+        self.unload_what_is_gone(&found, modules);
         for (path, stamp) in &found {
             if self.seen.get(path) == Some(stamp) {
                 continue;
@@ -60,21 +61,30 @@ impl Watcher {
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
-                    modules.refuse(&name, format!("the file cannot be read ({error}); let this user read it"))
+                    modules.refuse(&name, format!("the file cannot be read ({error}); let this user read it"));
                 }
             }
         }
+    }
+
+    fn unload_what_is_gone(&mut self, found: &BTreeMap<PathBuf, Stamp>, modules: &Modules) {
         let gone: Vec<_> = self.seen.keys().filter(|path| !found.contains_key(*path)).cloned().collect();
-        for path in gone {
+        for path in &gone {
             tracing::info!(path = %path.display(), "module file is gone; its module is unloaded");
-            modules.unload_file(&path);
-            self.seen.remove(&path);
+            modules.unload_file(path);
+            self.seen.remove(path);
+        }
+        if !gone.is_empty() {
+            // One of these may have been refused because its id was taken.
+            let refused = modules.refused();
+            self.seen.retain(|path, _| !refused.contains_key(&path.display().to_string()));
         }
     }
 }
 
-fn components(dir: &Path) -> std::io::Result<HashMap<PathBuf, Stamp>> {
-    let mut found = HashMap::new();
+/// In the order of their names, so that the same files give the same modules on every start.
+fn components(dir: &Path) -> std::io::Result<BTreeMap<PathBuf, Stamp>> {
+    let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "wasm")
