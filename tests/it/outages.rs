@@ -50,7 +50,7 @@ async fn publish_calls(amqp: &Amqp, count: usize) {
 async fn a_broker_that_is_gone_for_ten_seconds_loses_nothing() {
     let mut broker = Broker::boot().await;
     // Slow, and few at a time: so that most messages are in the broker when it is killed.
-    let receiver = Receiver::start().await.answering_with(Answer::status(200).after(Duration::from_millis(20)));
+    let receiver = Receiver::start().await.answering_with(Answer::status(200).after(Duration::from_millis(200)));
     let mut host = TestHost::builder()
         .hook(a_hook("channel_create").to(&receiver))
         .setting("amqp.prefetch", 2)
@@ -78,6 +78,7 @@ async fn a_broker_that_is_gone_for_ten_seconds_loses_nothing() {
     let restarts: Vec<_> =
         host.running.part_names().into_iter().map(|part| (part, host.running.restarts(part))).collect();
     assert!(restarts.iter().all(|(_, restarts)| *restarts == 0), "{restarts:?}");
+    receiver.answer_from_now_on([Answer::status(200)]);
     broker.restart().await;
 
     host.running.ready().await;

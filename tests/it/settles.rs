@@ -72,7 +72,14 @@ async fn taken_when_its_firings_have_ended() {
 #[tokio::test]
 async fn taken_when_a_firing_is_stored_because_its_receiver_is_slow() {
     let receiver = Receiver::start().await.answering_with(Answer::hang());
-    let host = firing_at(&receiver).setting("firing.park_after_ms", 50).start().await;
+    let host = firing_at(&receiver)
+        .setting("firing.park_after_ms", 50)
+        .setting("firing.request_timeout_ms", 60_000)
+        .setting("firing.request_timeout_ms_max", 60_000)
+        .setting("firing.lease_ms", 300_000)
+        .setting("webhooks.disable_disabler", true)
+        .start()
+        .await;
     let (status, envelope) = post(&host, &channel_created(ACCOUNT)).await;
     assert_eq!((status, &envelope["data"][0]["firings"]), (202, &json!(1)), "{envelope}");
     host.publish(channel_created(ACCOUNT)).await;

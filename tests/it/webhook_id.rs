@@ -38,7 +38,14 @@ async fn the_same_when_the_broker_delivers_the_message_again() {
     // Not parked, so that the message is unsettled for as long as the receiver hangs; and not tried again, so that the
     // second request can only be from the broker's second delivery.
     let hook = a_hook("channel_create").to(&receiver).with("retry_schedule_s", Vec::<u32>::new());
-    let mut host = TestHost::builder().hook(hook).setting("firing.park_after_ms", 60_000).start().await;
+    let mut host = TestHost::builder()
+        .hook(hook)
+        .setting("firing.park_after_ms", 60_000)
+        .setting("firing.request_timeout_ms", 60_000)
+        .setting("firing.request_timeout_ms_max", 60_000)
+        .setting("firing.lease_ms", 300_000)
+        .start()
+        .await;
     host.publish(channel_created(ACCOUNT)).await;
     receiver.expect_requests(1).await;
 
