@@ -38,10 +38,10 @@ const KEEPER: &str = r#"
 /// The built `hookbox`, beside the test programs.
 pub fn hookbox() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|error| panic!("this program's path is not known: {error}"));
-    let program = own.ancestors().nth(2).unwrap_or(&own).join("hookbox");
+    let program = own.ancestors().nth(2).unwrap_or(&own).join("hookbox-under-test");
     assert!(
         program.is_file(),
-        "{} is not there; `make test` builds it, and so does `cargo build --package hookbox`",
+        "{} is not there; cargo builds it with these tests (see tests/Cargo.toml)",
         program.display()
     );
     program
