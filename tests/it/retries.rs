@@ -112,13 +112,12 @@ async fn retry_after_is_bounded_by_the_operator() {
 async fn gone_disables_at_once() {
     let receiver = Receiver::start().await.answering([410]);
     let hook = a_hook("channel_create").to(&receiver);
-    let host = TestHost::builder().hook(hook.clone()).start().await;
+    let host = TestHost::builder().without_broker().hook(hook.clone()).start().await;
 
-    host.publish(channel_created(ACCOUNT)).await;
+    post(&host).await;
 
     receiver.expect_requests(1).await;
     host.expect_attempts(&hook.id(), 1).await;
-    host.expect_settled().await;
     assert_eq!(host.disabled_message(&hook.id()).await.as_deref(), Some("the receiver answered 410 (gone)"));
     let (_, envelope) = host.post(ACCOUNT, MASTER_KEY, &channel_created(ACCOUNT)).await;
     assert_eq!(envelope["data"][0]["firings"], 0, "{envelope}");
