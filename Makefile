@@ -1,7 +1,9 @@
 # Everything here needs rustup, make and a C compiler, and brings the rest. CARGO_TARGET_DIR is respected.
 
+# Everything is built with --workspace: features are then the same in each call, and no dependency is built twice.
+TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 # Modules are built into a folder of their own, where the build scripts build them too.
-GUESTS := $(abspath $(or $(CARGO_TARGET_DIR),target))/guests
+GUESTS := $(TARGET)/guests
 AS_GUEST := --target wasm32-wasip2 --profile guest --target-dir $(GUESTS)
 MODULES := $(patsubst guest-modules/%/Cargo.toml,--package hookbox-%,$(wildcard guest-modules/*/Cargo.toml))
 BENCH :=
@@ -12,7 +14,8 @@ help: ## say what each of these does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: wasm-target ## show Hookbox at work, without a broker or a database server; ends by itself
-	cargo run --quiet --package hookbox -- demo
+	cargo build --workspace --bin hookbox
+	$(TARGET)/debug/hookbox demo
 
 test: wasm-target test-servers ## check format and lints and run every test, on a private broker
 	cargo fmt --all --check
@@ -21,9 +24,9 @@ test: wasm-target test-servers ## check format and lints and run every test, on 
 	cargo test --workspace
 
 bench: wasm-target test-servers ## measure against the floor, on a private broker; BENCH="--messages 20000" for less
-	cargo build --package hookbox
-	cargo bench --profile dev --package hookbox-tests --bench isolation
-	cargo bench --profile dev --package hookbox-tests --bench pipeline -- $(BENCH)
+	cargo build --workspace --bin hookbox
+	cargo bench --profile dev --workspace --bench isolation
+	cargo bench --profile dev --workspace --bench pipeline -- $(BENCH)
 
 guests: wasm-target ## build the modules alone, for WebAssembly
 	cd guest-modules && cargo build $(MODULES) $(AS_GUEST)

@@ -167,7 +167,6 @@ fn inner_v4(address: Ipv6Addr) -> Option<[Option<Ipv4Addr>; 2]> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
 

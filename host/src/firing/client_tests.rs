@@ -1,5 +1,4 @@
 //! Tests of the client against scripted receivers: sockets that answer with given bytes.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{
     io::Write,

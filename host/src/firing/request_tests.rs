@@ -1,5 +1,4 @@
 //! Tests of the request.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 

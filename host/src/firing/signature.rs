@@ -107,7 +107,6 @@ pub fn sign(kind: SignatureKind, secrets: &[Secret], webhook_id: &str, timestamp
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use ed25519_dalek::{Signature, Verifier, VerifyingKey};
     use proptest::prelude::*;

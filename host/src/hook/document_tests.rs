@@ -1,5 +1,4 @@
 //! Tests of the reading of hook documents.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 

@@ -84,7 +84,6 @@ fn number_order(a: &Number, b: &Number) -> Option<Ordering> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use proptest::prelude::*;
     use serde_json::json;

@@ -1,5 +1,4 @@
 //! Tests of the hook table.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::{collections::BTreeSet, hint::black_box};
 
