@@ -7,7 +7,7 @@ use hookbox_tests::{
     bad_modules,
     eventually::eventually,
     receiver::{Answer, Receiver},
-    samples::{self, ACCOUNT, Message, channel_created, sms_received},
+    samples::{self, ACCOUNT, Message, channel_created},
     store_fault::StoreFault,
     test_host::{Builder, MASTER_KEY, TestHost, a_hook},
 };
