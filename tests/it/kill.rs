@@ -89,7 +89,7 @@ impl Place {
 #[tokio::test]
 async fn killed_between_attempt_and_retry_the_retry_comes() {
     let receiver = Receiver::start().await.answering([500, 200]);
-    let hook = a_hook("channel_create").to(&receiver).with("retry_schedule_s", [3]);
+    let hook = a_hook("channel_create").to(&receiver).with("retry_schedule_s", [12]);
     let id = hook.id();
     let place = Place::with(hook, "").await;
     let store = place.store().await;
@@ -100,6 +100,11 @@ async fn killed_between_attempt_and_retry_the_retry_comes() {
     let attempts = async || store.attempts(&ACCOUNT.into(), Some(&id.as_str().into()), 10).await.unwrap().len();
     eventually("the attempt to be recorded", async || match attempts().await {
         1 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    eventually("the broker to hear of the settlement", async || match place.vhost.queue("hookbox").await {
+        Some(figures) if figures.ready == 0 && figures.unacked == 0 => Ok(()),
         other => Err(other),
     })
     .await;
