@@ -177,8 +177,9 @@ impl Firer {
                 self.disabler.disable(&hook.account, &hook.id, &reason).await?;
             }
             Verdict::Retry { .. } | Verdict::GiveUp { .. } => {
-                self.stored.notify_one();
+                // Judged first: a retry of a hook that this failure switches off is not to be claimed meanwhile.
                 self.disabler.judge(&hook.account, &hook.id).await?;
+                self.stored.notify_one();
             }
         }
         Ok(())
