@@ -112,7 +112,6 @@ pub fn host_key(settings: &Settings) -> Result<HostKey, StartError> {
 
 /// Starts everything.
 pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHost, StartError> {
-    let HostOptions { clock, with_skel, at_rest } = options;
     telemetry::counters();
     let listener = listen("api.listen", settings.api.listen).await?;
     let metrics_listener = match settings.telemetry.listen {
@@ -121,12 +120,13 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
     };
     let api_address = listener.local_addr().unwrap_or(settings.api.listen);
 
-    let mut stages = Stages::make(&settings, &clock, with_skel).await?;
+    let mut stages = Stages::make(&settings, &options).await?;
     let supervisors = Supervisors::new(&settings);
     let (state, broker) = watch::channel(match &settings.amqp.url {
         Some(_) => BrokerState::Away("not reached yet".into()),
         None => BrokerState::Off,
     });
+    let HostOptions { clock, at_rest, .. } = options;
     if !at_rest {
         parts::start(&mut stages, &supervisors);
         if let Some(url) = &settings.amqp.url {

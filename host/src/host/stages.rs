@@ -6,7 +6,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::task::TaskTracker;
 
-use super::{StartError, first_start, host_key, open_store};
+use super::{HostOptions, StartError, first_start, host_key, open_store};
 use crate::{
     account::AccountTree,
     attempt::{disabler::Disabler, log::AttemptLog},
@@ -50,12 +50,17 @@ pub(super) struct Stages {
 
 impl Stages {
     /// Makes them. Opens the store and loads everything.
-    pub(super) async fn make(settings: &Settings, clock: &Clock, with_skel: bool) -> Result<Self, StartError> {
+    pub(super) async fn make(settings: &Settings, options: &HostOptions) -> Result<Self, StartError> {
+        let clock = &options.clock;
         let key = Arc::new(host_key(settings)?);
         let store = open_store(settings).await?;
         let now_ms = clock.now_ms();
         let master = first_start::master_account(settings, &store, now_ms).await?;
-        let new_master_key = first_start::master_key(settings, &store, &master, now_ms).await?;
+        // Shown once: it is left to be made by a start that can show it.
+        let new_master_key = match options.at_rest {
+            true => None,
+            false => first_start::master_key(settings, &store, &master, now_ms).await?,
+        };
         let cluster_id = first_start::cluster_id(settings, &store).await?;
         tracing::info!("store open");
 
@@ -77,7 +82,7 @@ impl Stages {
 
         let modules = Arc::new(modules(settings, &key, &accounts, clock)?);
         modules.load_built_in().await;
-        if with_skel {
+        if options.with_skel {
             modules.load_skel().await;
         }
         let mut watcher = settings.modules.dir.clone().map(|dir| Watcher::new(dir, settings.modules.watch_ms));
