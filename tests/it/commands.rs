@@ -251,6 +251,18 @@ async fn doctor_finds_nothing_wrong_where_nothing_is() {
 }
 
 #[tokio::test]
+async fn doctor_before_the_first_start_leaves_the_master_key_to_be_shown() {
+    let place = Place::with_settings("");
+    let settings = std::fs::read_to_string(place.path("hookbox.toml")).unwrap();
+    let without_master: Vec<_> = settings.lines().filter(|line| !line.starts_with("master.")).collect();
+    place.write("hookbox.toml", without_master.join("\n"));
+    assert_eq!(place.call(&[&["doctor"], CONFIG.as_slice()].concat()).await.code, 0);
+    let serving = place.serve().await;
+    assert!(serving.stdout().contains("\nmaster key "), "{}", serving.stdout());
+    assert_eq!(serving.stop().await, 0);
+}
+
+#[tokio::test]
 async fn doctor_finds_a_broker_that_is_away_and_a_store_that_is_none() {
     let place = Place::with_settings("amqp.url = \"amqp://u:hunter2@127.0.0.1:1/\"");
     place.write("hookbox.db", "not a database ".repeat(1000));
