@@ -7,7 +7,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    message::{AccountId, UnixMs},
+    message::{AccountId, Object, UnixMs},
     store::{Store, StoreResult},
 };
 
@@ -24,9 +24,26 @@ pub struct Account {
     pub reseller: Option<AccountId>,
 }
 
+/// An account as it is stored: KAZOO's document with its place in the tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountRecord {
+    /// Its place.
+    pub account: Account,
+    /// Whether it is a reseller itself: the nearest one for all accounts below it. KAZOO's `pvt_reseller`.
+    pub is_reseller: bool,
+    /// The public fields: `name` (the same as `account.name`), `realm` when it has one, and what else a client wrote.
+    pub document: Object,
+    /// Counts up with each change, moves included.
+    pub revision: i64,
+    /// When it was made.
+    pub created_ms: UnixMs,
+}
+
 /// What is kept of an API key. The key itself is shown once and never stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyRecord {
+    /// What names it where the key itself must not be: 32 hex digits, random.
+    pub id: String,
     /// SHA-256 of the key, in hex.
     pub hash: String,
     /// The account that it opens, with all descendants.
@@ -35,6 +52,8 @@ pub struct KeyRecord {
     pub name: String,
     /// When it was made.
     pub created_ms: UnixMs,
+    /// When it last opened something, to a minute; `None` when it never did.
+    pub last_used_ms: Option<UnixMs>,
 }
 
 /// An account's place, as it is asked for with every event.
