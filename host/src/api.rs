@@ -1,58 +1,97 @@
-//! REST: routes, and what handlers share. One file a thing under `api/`; one error body for all, in [`problem`].
+//! REST: routes, and what handlers share. One file a thing under `api/`.
 //!
-//! Crossbar's envelope: what comes in is `{"data": …}`, what goes out is `{"data": …, "status": …, "request_id": …}`.
+//! The cast: [`front`] stands before and behind every handler; [`auth`] says who calls; [`data`], [`query`] and
+//! [`paging`] read what was asked; a handler gives an [`answer`] or a [`problem`]. Paths, envelope and errors are
+//! Crossbar's, so that KAZOO's clients find what they know. Each route is described beside its handler;
+//! [`description`] puts that together for `/openapi.json`.
 
+pub mod answer;
 pub mod auth;
+pub mod data;
+pub mod described;
+pub mod description;
+pub mod filters;
+pub mod front;
 pub mod health;
 pub mod messages;
+pub mod metadata;
+pub mod paging;
 pub mod problem;
+pub mod query;
+pub mod server;
+pub mod token;
+pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Request, State},
-    http::StatusCode,
-    middleware::{self, Next},
-    response::Response,
-    routing::{get, put},
+    http::{HeaderName, Method, header},
+    middleware,
+    response::IntoResponse,
 };
-use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
-use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+use tokio::sync::{Notify, Semaphore, watch};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{Any, CorsLayer},
+};
+use utoipa_axum::router::OpenApiRouter;
 
 use self::problem::Problem;
 use crate::{
     account::AccountTree,
+    changes::Follower,
     clock::Clock,
+    firing::Firer,
     ingress::{amqp::BrokerState, decode::Decoder},
     message::AccountId,
     module::Modules,
     pipeline::Pipeline,
-    settings::ApiSettings,
-    store::SharedStore,
+    settings::{ApiSettings, FiringSettings, WebhookSettings},
+    store::{SharedStore, secrets::HostKey},
 };
+
+/// How long a browser may remember what CORS allows.
+const CORS_MAX_AGE: Duration = Duration::from_secs(86_400);
 
 /// What handlers work with.
 pub struct Api {
     /// Bounds.
     pub settings: ApiSettings,
+    /// Which hooks are valid.
+    pub firing: Arc<FiringSettings>,
+    /// KAZOO's settings as the file has them, under those of the store.
+    pub webhooks: WebhookSettings,
     /// Whose accounts are known.
     pub accounts: Arc<AccountTree>,
     /// The account above all others.
     pub master: AccountId,
     /// Keys and everything that is kept.
     pub store: SharedStore,
+    /// What secrets are encrypted under.
+    pub key: Arc<HostKey>,
+    /// Makes and checks tokens.
+    pub tokens: token::Tokens,
+    /// Has this node obey what was written.
+    pub follower: Arc<Follower>,
+    /// Rung when a notice was written that is to be published.
+    pub to_tell: Arc<Notify>,
     /// Where posted messages go.
     pub pipeline: Arc<Pipeline>,
-    /// How they are read.
+    /// Fires tests.
+    pub firer: Arc<Firer>,
+    /// How messages are read.
     pub decoder: Decoder,
-    /// What could not be loaded.
+    /// What there is, and what could not be loaded.
     pub modules: Arc<Modules>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerState>,
     /// Slows down who guesses keys.
     pub guesses: auth::Guesses,
+    /// Requests worked on at once: `api.requests_max`.
+    pub places: Semaphore,
+    /// How answers and notices name this node.
+    pub node: String,
     /// What time it is.
     pub clock: Clock,
 }
@@ -60,37 +99,39 @@ pub struct Api {
 /// Handlers' state.
 pub type Shared = Arc<Api>;
 
-/// All routes.
+/// All routes that are described.
+fn described_routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(description::head())
+        .merge(metadata::routes())
+        .merge(webhooks::routes())
+        .merge(messages::routes())
+        .merge(health::routes())
+}
+
+/// The whole interface: routes, and what stands before and behind them.
 pub fn router(api: Shared) -> Router {
-    let body_bytes_max = usize::try_from(api.settings.body_bytes_max).unwrap_or(usize::MAX);
-    let deadline = Duration::from_millis(api.settings.request_timeout_ms);
-    let places = Arc::new(Semaphore::new(usize::try_from(api.settings.requests_max).unwrap_or(Semaphore::MAX_PERMITS)));
-    Router::new()
-        .route("/v2/accounts/{account}/messages", put(messages::put))
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .fallback(async || Problem::not_found("there is no such path"))
+    let (routes, description) = described_routes().split_for_parts();
+    let routes = routes
+        .merge(description::routes(description))
+        .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(async || Problem::wrong_method())
-        .layer(DefaultBodyLimit::max(body_bytes_max))
-        .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(Problem::internal())))
-        .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, deadline))
-        .layer(middleware::from_fn_with_state(places, in_its_place))
-        .with_state(api)
+        .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))
+        .with_state(Arc::clone(&api));
+    // Around the router, not in it: the layers decide on the route.
+    Router::new().fallback_service(routes).layer(middleware::from_fn_with_state(api, front::front)).layer(cors())
 }
 
-/// Waits for one of `api.requests_max` places.
-async fn in_its_place(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    let _place = places.acquire_owned().await;
-    next.run(request).await
-}
-
-/// Crossbar's envelope around a success.
-pub fn success(data: &Value) -> Value {
-    json!({"data": data, "status": "success", "request_id": request_id()})
-}
-
-/// 32 hex digits that name a request in answers.
-pub fn request_id() -> String {
-    hex::encode(rand::random::<[u8; 16]>())
+/// Any page may call: what opens is a key, never a cookie.
+fn cors() -> CorsLayer {
+    let allowed = [
+        header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH,
+        front::AUTH_TOKEN, front::REQUEST_ID, HeaderName::from_static("x-pretty-print"),
+    ];
+    let methods = [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods(methods)
+        .allow_headers(allowed)
+        .expose_headers([header::ETAG, header::LOCATION, front::AUTH_TOKEN, front::REQUEST_ID])
+        .max_age(CORS_MAX_AGE)
 }

@@ -8,6 +8,7 @@ pub mod disabler;
 pub mod failure_window;
 pub mod log;
 pub mod notices;
+pub mod re_enable;
 pub mod record;
 
 use crate::message::{AccountId, HookId, ModuleId, UnixMs, WebhookId};

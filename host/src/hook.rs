@@ -6,9 +6,11 @@
 //! event, and [`table`] holds all hooks and finds those of an event.
 
 pub mod document;
+pub mod editing;
 pub mod filter;
 pub mod headers;
 pub mod matching;
+pub mod modifiers;
 pub mod problems;
 pub mod selectors;
 pub mod table;

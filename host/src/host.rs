@@ -9,12 +9,15 @@ mod stages;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use thiserror::Error;
-use tokio::{net::TcpListener, sync::watch};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+use tokio_util::task::TaskTracker;
 
 use self::{parts::Supervisors, stages::Stages};
 use crate::{
-    api::{self, Api, auth::Guesses},
+    api::{self, Api, auth::Guesses, token::Tokens},
     changes::Follower,
     clock::Clock,
     error_chain::chain,
@@ -133,10 +136,11 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
             parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state);
         }
         let api = api(&settings, &stages, broker.clone(), clock);
-        serve(listener, api::router(api), supervisors.stopping.clone(), &stages.under_way);
+        let stopping = &supervisors.stopping;
+        api::server::serve(listener, api::router(api), &settings.api, stopping.clone(), &stages.under_way);
         if let Some(listener) = metrics_listener {
             let router = axum::Router::new().route("/metrics", axum::routing::get(api::health::metrics));
-            serve(listener, router, supervisors.stopping.clone(), &stages.under_way);
+            api::server::serve(listener, router, &settings.api, stopping.clone(), &stages.under_way);
         }
     }
     Ok(RunningHost {
@@ -212,28 +216,27 @@ impl RunningHost {
 fn api(settings: &Settings, stages: &Stages, broker: watch::Receiver<BrokerState>, clock: Clock) -> Arc<Api> {
     Arc::new(Api {
         settings: settings.api.clone(),
+        firing: Arc::clone(&stages.firer.settings),
+        webhooks: settings.webhooks.clone(),
         accounts: Arc::clone(&stages.accounts),
         master: stages.master.clone(),
         store: Arc::clone(&stages.store),
+        key: Arc::clone(&stages.firer.key),
+        tokens: Tokens::new(&stages.firer.key),
+        follower: Arc::clone(&stages.follower),
+        to_tell: Arc::clone(&stages.to_tell),
         pipeline: Arc::clone(&stages.pipeline),
+        firer: Arc::clone(&stages.firer),
         decoder: stages.decoder.clone(),
         modules: Arc::clone(&stages.modules),
         broker,
         guesses: Guesses::new(settings.api.auth_failures_per_min),
+        places: Semaphore::new(usize::try_from(settings.api.requests_max).unwrap_or(Semaphore::MAX_PERMITS)),
+        node: stages.node.clone(),
         clock,
     })
 }
 
 async fn listen(setting: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { setting, address, source })
-}
-
-fn serve(listener: TcpListener, router: axum::Router, stopping: CancellationToken, tracker: &TaskTracker) {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    tracker.spawn(async move {
-        let server = axum::serve(listener, service).with_graceful_shutdown(stopping.cancelled_owned());
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the REST server ended");
-        }
-    });
 }

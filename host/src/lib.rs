@@ -13,6 +13,7 @@ pub mod account;
 pub mod hook;
 pub mod firing;
 pub mod attempt;
+pub mod notice;
 pub mod store;
 pub mod changes;
 pub mod api;

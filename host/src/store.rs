@@ -24,6 +24,8 @@ use crate::{
     message::{AccountId, Firing, HookId, LeaseToken, Message, ModuleId, Object, UnixMs, WebhookId},
 };
 
+pub use crate::notice::Notice;
+
 /// The store could not do it; always our fault, never a receiver's or a tenant's.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -316,20 +318,6 @@ pub struct ModuleRecord {
     pub metadata: Object,
     /// Why it is in quarantine, when it is.
     pub quarantine: Option<String>,
-}
-
-/// A message waiting to be published on the broker (`webhook_disabled` and the like): written in the transaction that
-/// it tells of, removed when the broker has confirmed it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Notice {
-    /// Counts up; 0 before it is stored.
-    pub id: i64,
-    /// The exchange to publish to.
-    pub exchange: String,
-    /// The routing key.
-    pub routing_key: String,
-    /// The body.
-    pub body: Object,
 }
 
 /// How many firings the store holds.

@@ -2,16 +2,52 @@
 
 use axum::{Json, extract::State, http::StatusCode, response::IntoResponse};
 use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Shared;
 use crate::{ingress::amqp::BrokerState, telemetry};
 
+/// The calls.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(alive)).routes(routes!(ready)).routes(routes!(metrics))
+}
+
+/// Whether the process answers.
+#[derive(ToSchema)]
+pub struct Alive {
+    /// `alive`.
+    #[schema(example = "alive")]
+    pub status: String,
+}
+
+/// Whether messages can be taken and fired.
+#[derive(ToSchema)]
+pub struct Readiness {
+    /// `ready` or `not ready`.
+    #[schema(example = "ready")]
+    pub status: String,
+    /// Why not.
+    pub reasons: Vec<String>,
+}
+
 /// 200 as long as the process answers at all.
+#[utoipa::path(
+    get, path = "/healthz", tag = "host", security(()),
+    responses((status = 200, description = "The process answers", body = Alive)),
+)]
 pub async fn alive() -> Json<Value> {
     Json(json!({"status": "alive"}))
 }
 
 /// 200 when messages can be taken and fired; else 503 with the reasons.
+#[utoipa::path(
+    get, path = "/readyz", tag = "host", security(()),
+    responses(
+        (status = 200, description = "Messages can be taken and fired", body = Readiness),
+        (status = 503, description = "They cannot; `reasons` says why", body = Readiness),
+    ),
+)]
 pub async fn ready(State(api): State<Shared>) -> impl IntoResponse {
     let reasons = not_ready(&api).await;
     let (status, word) = match reasons.is_empty() {
@@ -22,6 +58,10 @@ pub async fn ready(State(api): State<Shared>) -> impl IntoResponse {
 }
 
 /// Prometheus' text.
+#[utoipa::path(
+    get, path = "/metrics", tag = "host", security(()),
+    responses((status = 200, description = "Counters, in the text format of Prometheus", body = String, content_type = "text/plain")),
+)]
 pub async fn metrics() -> String {
     telemetry::counters().render()
 }

@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{Path, State, rejection::BytesRejection},
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
+use axum::{Extension, extract::State, http::StatusCode};
 use futures_util::{StreamExt, stream};
 use metrics::counter;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{Shared, auth::Caller, problem::Problem, success};
+use super::{
+    Shared,
+    answer::Answer,
+    auth::InAccount,
+    data,
+    described::{AnyObject, Envelope, Failure, Problems, Success},
+    front::RequestBody,
+    problem::Problem,
+};
 use crate::{
     ingress::{
         Settlement,
@@ -24,14 +28,13 @@ use crate::{
     pipeline::Pipeline,
 };
 
+/// The calls.
+pub fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(put))
+}
+
 /// Messages of one post that are worked on at once.
 const AT_ONCE: usize = 64;
-
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-}
 
 /// One message as it is posted. `body` is kept as it came, so that its bytes make the same `webhook-id` every time.
 #[derive(Deserialize)]
@@ -49,18 +52,56 @@ struct Posted<'a> {
     _content_encoding: Option<serde::de::IgnoredAny>,
 }
 
-/// Takes messages for an account: 202 when any was taken, else 422 when none can ever work, else 503.
-pub async fn put(
+/// One message, as `/openapi.json` describes it.
+#[derive(ToSchema)]
+pub struct PostedMessage {
+    /// The exchange that the platform would publish it to.
+    #[schema(example = "callevt")]
+    pub exchange: String,
+    /// The key that the platform would publish it with.
+    #[schema(example = "call.CHANNEL_CREATE.b1946ac9")]
+    pub routing_key: String,
+    /// The message, with its `Event-Category` and `Event-Name`.
+    #[schema(example = json!({"Event-Category": "call_event", "Event-Name": "CHANNEL_CREATE", "Call-ID": "b1946ac9"}))]
+    pub body: AnyObject,
+    /// Makes repeats of the message recognisable, with the rest of it.
+    pub message_id: Option<String>,
+    /// `application/json` when absent.
+    pub content_type: Option<String>,
+}
+
+/// What became of a message.
+#[derive(ToSchema)]
+pub struct SettledMessage {
+    /// `ack`, `discard` (it can never work) or `requeue` (not now).
+    #[schema(example = "ack")]
+    pub settlement: String,
+    /// How many events modules made of it; 0 when none wants it.
+    pub events: Option<u64>,
+    /// How many hooks were fired.
+    pub firings: Option<u64>,
+    /// Why it was not taken.
+    pub reason: Option<String>,
+}
+
+/// Take messages for an account: one, or a list.
+#[utoipa::path(
+    put, path = "/v2/accounts/{account_id}/messages", tag = "messages",
+    params(("account_id" = String, Path, description = "In whose name; nothing may come of them outside its tree")),
+    request_body = Envelope<Vec<PostedMessage>>,
+    responses(
+        (status = 202, description = "At least one was taken", body = Success<Vec<SettledMessage>>),
+        (status = 422, description = "None can ever work", body = Failure),
+        Problems,
+    ),
+)]
+async fn put(
     State(api): State<Shared>,
-    Path(account): Path<String>,
-    caller: Caller,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, Problem> {
-    let account = AccountId::from(account);
-    caller.may_act_for(&account, &api)?;
-    let body = body.map_err(|_| Problem::too_large(api.settings.body_bytes_max))?;
+    InAccount { account, caller }: InAccount,
+    Extension(RequestBody(body)): Extension<RequestBody>,
+) -> Result<Answer, Problem> {
     // The operator speaks for the platform, like the broker; a tenant for its own subtree only.
-    let within = (caller.0 != api.master).then_some(account);
+    let within = (!caller.is_super).then_some(account);
     let decoded: Vec<_> = parse(&body)?.iter().map(|posted| decode(&api, posted, within.as_ref())).collect();
     let settling = decoded.into_iter().map(|decoded| settle(Arc::clone(&api.pipeline), decoded));
     let settlements: Vec<_> = stream::iter(settling).buffered(AT_ONCE).collect().await;
@@ -72,13 +113,8 @@ pub async fn put(
         (false, false) => StatusCode::UNPROCESSABLE_ENTITY,
     };
     let answers: Vec<_> = settlements.iter().map(answer).collect();
-    let mut envelope = success(&Value::Array(answers));
-    if !taken {
-        envelope["status"] = json!("error");
-        envelope["error"] = json!(status.as_u16().to_string());
-        envelope["message"] = json!("no message was taken");
-    }
-    Ok((status, Json(envelope)).into_response())
+    let error = (!taken).then_some("no message was taken");
+    Ok(Answer { error, ..Answer::of(answers).status(status) })
 }
 
 fn decode(api: &Shared, posted: &Posted<'_>, within: Option<&AccountId>) -> Result<Message, DecodeError> {
@@ -104,11 +140,7 @@ async fn settle(pipeline: Arc<Pipeline>, decoded: Result<Message, DecodeError>) 
 }
 
 fn parse(body: &[u8]) -> Result<Vec<Posted<'_>>, Problem> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
-        let message = format!("{error}; send {{\"data\": {{\"exchange\": …, \"routing_key\": …, \"body\": {{…}}}}}}");
-        Problem::invalid("json", "invalid", &message)
-    })?;
-    let data = envelope.data.ok_or_else(|| Problem::invalid("data", "required", "missing required envelope `data`"))?;
+    let data = data::Envelope::parse(body)?.required_data()?;
     let parsed = match data.get().trim_start().starts_with('[') {
         true => serde_json::from_str(data.get()),
         false => serde_json::from_str(data.get()).map(|one| vec![one]),

@@ -1,7 +1,7 @@
 //! Signatures of requests, as Standard Webhooks has them: `v1` (HMAC-SHA256) and `v1a` (ed25519).
 //!
 //! What is signed is `<webhook-id>.<webhook-timestamp>.<body>`; for GET the raw query string stands in the body's place.
-//! Several secrets, after a rotation, give several signatures with spaces between. Plain functions; [`new_secret`] alone
+//! Several secrets, after a rotation, give several signatures with spaces between. Plain functions; [`Secret::draw`] alone
 //! draws random numbers.
 
 use std::fmt;
@@ -9,18 +9,14 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use ring::{
     hkdf, hmac,
-    rand::SecureRandom,
     signature::{Ed25519KeyPair, KeyPair},
 };
 use thiserror::Error;
 
-use crate::hook::SignatureKind;
+use crate::{hook::SignatureKind, store::secrets::new_secret};
 
 /// Fewest and most bytes of a secret (Standard Webhooks).
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
-
-/// How many bytes of a secret are made by [`new_secret`].
-const NEW_SECRET_BYTES: usize = 32;
 
 /// What the ed25519 key's seed is drawn under, so that it says nothing about the secret and is used for nothing else.
 const ED25519_SALT: &[u8] = b"hookbox/webhook-signature";
@@ -30,11 +26,6 @@ const ED25519_INFO: &[u8] = b"ed25519 seed v1a";
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("is no secret; write whsec_ and the base64 of 24 to 64 random bytes, or leave it out to have one made")]
 pub struct BadSecret;
-
-/// The random source of the system failed; our fault.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("the system gives no random numbers, so no secret can be made")]
-pub struct NoRandomness;
 
 /// A hook's secret in the clear. Shown to nobody by `Debug`.
 #[derive(Clone)]
@@ -54,6 +45,21 @@ impl From<Vec<u8>> for Secret {
 }
 
 impl Secret {
+    /// A new one.
+    pub fn draw() -> Self {
+        Self(new_secret().to_vec())
+    }
+
+    /// Its bytes, as the store encrypts them.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// `whsec_` and base64, for the tenant's eyes, once.
+    pub fn to_text(&self) -> String {
+        format!("whsec_{}", BASE64.encode(&self.0))
+    }
+
     /// Reads `whsec_` and base64.
     pub fn parse(text: &str) -> Result<Self, BadSecret> {
         let encoded = text.strip_prefix("whsec_").ok_or(BadSecret)?;
@@ -79,13 +85,6 @@ impl Secret {
             .expect("32 bytes can be drawn");
         Ed25519KeyPair::from_seed_unchecked(&seed).expect("any 32 bytes are a seed")
     }
-}
-
-/// A new secret: `whsec_` and the base64 of 32 random bytes.
-pub fn new_secret() -> Result<String, NoRandomness> {
-    let mut bytes = [0; NEW_SECRET_BYTES];
-    ring::rand::SystemRandom::new().fill(&mut bytes).map_err(|_| NoRandomness)?;
-    Ok(format!("whsec_{}", BASE64.encode(bytes)))
 }
 
 /// The value of `webhook-signature`: one signature a secret, newest first; `None` when there is no secret.
@@ -131,7 +130,7 @@ mod tests {
 
     #[test]
     fn several_secrets_give_several_signatures() {
-        let secrets = [Secret::parse(&new_secret().unwrap()).unwrap(), Secret::parse(SECRET).unwrap()];
+        let secrets = [Secret::draw(), Secret::parse(SECRET).unwrap()];
         let both = sign(SignatureKind::Hmac, &secrets, "id", 1, "body").unwrap();
         let each: Vec<String> =
             secrets.map(|secret| sign(SignatureKind::Hmac, &[secret], "id", 1, "body").unwrap()).to_vec();
@@ -146,7 +145,9 @@ mod tests {
         }
         let of_length = |length| Secret::parse(&format!("whsec_{}", BASE64.encode(vec![7; length])));
         assert!(of_length(23).is_err() && of_length(24).is_ok() && of_length(64).is_ok() && of_length(65).is_err());
-        assert_ne!(new_secret(), new_secret());
+        let (one, other) = (Secret::draw(), Secret::draw());
+        assert_ne!(one.to_text(), other.to_text());
+        assert_eq!(Secret::parse(&one.to_text()).map(|again| again.0), Ok(one.0));
         assert_eq!(format!("{:?}", Secret::parse(SECRET).unwrap()), "Secret(hidden)");
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Stages {
     pub(super) to_tell: Arc<Notify>,
     /// Tries that go on after their message was settled.
     pub(super) under_way: TaskTracker,
+    /// How notices and answers name this node.
+    pub(super) node: String,
 }
 
 impl Stages {
@@ -64,6 +66,7 @@ impl Stages {
         let cluster_id = first_start::cluster_id(settings, &store).await?;
         tracing::info!("store open");
 
+        let node = node_name();
         let firing = Arc::new(settings.firing.clone());
         let accounts = Arc::new(AccountTree::default());
         let hooks = Arc::new(HookTable::new());
@@ -104,7 +107,7 @@ impl Stages {
             Arc::clone(&accounts),
             settings.webhooks.clone(),
             clock.clone(),
-            node_name(),
+            node.clone(),
         );
         let disabler = Arc::new(disabler.on_disabled({
             let (hooks, to_tell) = (Arc::clone(&hooks), Arc::clone(&to_tell));
@@ -159,6 +162,7 @@ impl Stages {
             changed,
             to_tell,
             under_way,
+            node,
         })
     }
 }
@@ -182,7 +186,7 @@ fn modules(
     Ok(Modules::new(loader, workers, Arc::clone(accounts), given, clock.clone()))
 }
 
-/// How notices name their sender.
+/// How notices and answers name this node.
 fn node_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("hookbox@{}", if name.trim().is_empty() { "localhost" } else { name.trim() })

@@ -14,6 +14,13 @@ pub struct ApiSettings {
     pub request_timeout_ms: u64,
     pub requests_max: u64,
     pub auth_failures_per_min: u32,
+    pub page_rows: u64,
+    pub list_rows_max: u64,
+    pub token_minutes: u64,
+    pub header_bytes_max: u64,
+    pub headers_max: u64,
+    pub header_timeout_ms: u64,
+    pub connections_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -113,6 +120,7 @@ pub struct FiringSettings {
     pub full_pause_ms: u64,
     pub headers_max: u64,
     pub headers_bytes_max: u64,
+    pub hook_bytes_max: u64,
     pub old_secret_hours: u64,
 }
 
