@@ -56,6 +56,20 @@ pub struct KeyRecord {
     pub last_used_ms: Option<UnixMs>,
 }
 
+impl KeyRecord {
+    /// The record of a key that is made now.
+    pub fn new(key: &str, account: AccountId, name: &str, now_ms: UnixMs) -> Self {
+        Self {
+            id: hex::encode(rand::random::<[u8; 16]>()),
+            hash: hash_key(key),
+            account,
+            name: name.to_owned(),
+            created_ms: now_ms,
+            last_used_ms: None,
+        }
+    }
+}
+
 /// An account's place, as it is asked for with every event.
 #[derive(Debug)]
 struct Place {
@@ -104,6 +118,11 @@ impl AccountTree {
     /// Gives a number to an account.
     pub fn assign_number(&self, number: String, account: AccountId) {
         self.numbers.insert(number, account);
+    }
+
+    /// Takes a number from whomever it belongs to.
+    pub fn unassign_number(&self, number: &str) {
+        self.numbers.remove(number);
     }
 
     /// Whether there is such an account.
@@ -218,6 +237,21 @@ mod tests {
         let tree = tree();
         tree.remove(&"customer".into());
         assert_eq!((tree.len(), tree.account_of_number("+13125550111")), (2, None));
+    }
+
+    #[test]
+    fn a_number_can_be_taken_away() {
+        let tree = tree();
+        tree.unassign_number("+13125550111");
+        tree.unassign_number("nobody's");
+        assert_eq!(tree.account_of_number("+13125550111"), None);
+    }
+
+    #[test]
+    fn a_new_key_is_kept_as_its_hash() {
+        let [first, second] = [1, 2].map(|_| KeyRecord::new("abc", "customer".into(), "laptop", 7));
+        assert_eq!((first.hash.as_str(), first.id.len(), first.created_ms), (hash_key("abc").as_str(), 32, 7));
+        assert_ne!(first.id, second.id);
     }
 
     #[test]

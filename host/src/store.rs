@@ -8,15 +8,20 @@
 
 #[cfg(test)]
 pub(crate) mod behaviour;
+pub mod job;
+pub mod listing;
 pub mod secrets;
 pub mod sqlite;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use self::{
+    job::{JobState, ResendJob, ResendOutcome},
+    listing::{AttemptQuery, AttemptRow, DeadLetterQuery, UndeliveredQuery, UndeliveredRow},
+};
 use crate::{
     account::{Account, AccountRecord, KeyRecord},
     attempt::Attempt,
@@ -159,133 +164,6 @@ pub struct Changes<T> {
     pub cursor: i64,
 }
 
-/// Which attempts to list, newest first.
-#[derive(Clone, Debug)]
-pub struct AttemptQuery {
-    /// Of hooks of this account.
-    pub account: AccountId,
-    /// Of this hook only.
-    pub hook: Option<HookId>,
-    /// Begun at or after this time.
-    pub from_ms: UnixMs,
-    /// Begun at or before this time.
-    pub to_ms: UnixMs,
-    /// Only those that succeeded, or only those that did not.
-    pub success: Option<bool>,
-    /// Go on after the row with this cursor.
-    pub after: Option<i64>,
-    /// At most so many.
-    pub limit: u32,
-}
-
-/// A recorded attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AttemptRow {
-    /// Where it stands in the order of recording; to go on listing after it.
-    pub cursor: i64,
-    /// As it is shown: KAZOO's field names.
-    pub document: Object,
-    /// The event's payload when the request's body is not the payload as JSON (forms, GET, no request at all).
-    pub payload: Option<Object>,
-}
-
-/// Which undelivered firings to list, those that ended last first.
-#[derive(Clone, Debug)]
-pub struct UndeliveredQuery {
-    /// Of hooks of this account.
-    pub account: AccountId,
-    /// Of this hook only.
-    pub hook: Option<HookId>,
-    /// Ended at or after this time.
-    pub from_ms: UnixMs,
-    /// Ended at or before this time.
-    pub to_ms: UnixMs,
-    /// Go on after the row with this cursor.
-    pub after: Option<(UnixMs, i64)>,
-    /// At most so many.
-    pub limit: u32,
-}
-
-/// A firing that ended without being delivered.
-#[derive(Clone, Debug)]
-pub struct UndeliveredRow {
-    /// Where it stands in the listing; to go on after it.
-    pub cursor: (UnixMs, i64),
-    /// The firing, without a lease.
-    pub firing: Firing,
-    /// Why, for people.
-    pub reason: String,
-    /// When it ended.
-    pub ended_ms: UnixMs,
-}
-
-/// A bulk resend: sends again, page by page, what an account's hooks were sent or should have been sent.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ResendJob {
-    /// 32 hex digits.
-    pub id: String,
-    /// Whose hooks.
-    pub account: AccountId,
-    /// One of them only.
-    pub hook: Option<HookId>,
-    /// From when on: the end of an undelivered firing, the begin of a successful attempt.
-    pub from_ms: UnixMs,
-    /// Until when.
-    pub to_ms: UnixMs,
-    /// Which firings.
-    pub outcome: ResendOutcome,
-    /// How it stands.
-    pub state: JobState,
-    /// How far it has come; the job's own words, empty at the beginning.
-    pub progress: String,
-    /// Firings that were sent again so far.
-    pub resent: u64,
-    /// Firings that could not be: their hook is gone or disabled, or what was sent is not kept.
-    pub skipped: u64,
-    /// What went wrong, when it failed.
-    pub reason: Option<String>,
-    /// When it was asked for.
-    pub created_ms: UnixMs,
-    /// When it last came on.
-    pub updated_ms: UnixMs,
-}
-
-/// Which firings a bulk resend sends again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ResendOutcome {
-    /// Those that ended without being delivered.
-    Undelivered,
-    /// Those that were delivered.
-    Delivered,
-    /// Both.
-    All,
-}
-
-/// How a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "the words say it")]
-pub enum JobState {
-    Running,
-    Done,
-    Stopped,
-    Failed,
-}
-
-/// Which dead letters to list, newest first.
-#[derive(Clone, Debug, Default)]
-pub struct DeadLetterQuery {
-    /// Only those of this owner: messages that it posted, or that its own module failed on. `None` for all.
-    pub owner: Option<AccountId>,
-    /// Only those of this module.
-    pub module: Option<ModuleId>,
-    /// Go on after (that is, below) this id.
-    pub before: Option<i64>,
-    /// At most so many.
-    pub limit: u32,
-}
-
 /// A message that a module failed on, kept to be replayed to that module.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
@@ -340,7 +218,8 @@ pub trait Store: Send + Sync + 'static {
     async fn put_account(&self, account: &Account, now_ms: UnixMs) -> StoreResult<bool> {
         Ok(self.put_accounts(std::slice::from_ref(account), now_ms).await?.first().copied().unwrap_or(false))
     }
-    /// Writes accounts in one transaction. Tells of each whether that changed something.
+    /// Writes accounts in one transaction: their places and names; the rest of their documents is left alone. Those that
+    /// are named as resellers are marked as such. Tells of each whether that changed something.
     async fn put_accounts(&self, accounts: &[Account], now_ms: UnixMs) -> StoreResult<Vec<bool>>;
     /// Accounts changed since the cursor (0 for all), at most `limit`; deleted ones are given by their id alone.
     async fn accounts_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<Result<Account, AccountId>>>;
@@ -359,7 +238,8 @@ pub trait Store: Send + Sync + 'static {
     async fn accounts_named(&self, field: &str, text: &str) -> StoreResult<Vec<AccountId>>;
     /// Makes an account (`based_on` is `None`) or writes it over that revision, and keeps the notices, in one
     /// transaction. A new one conflicts also when its parent is not there or has another place than its tree says; one
-    /// that was deleted can be made again. Numbers, keys and descendants are left alone.
+    /// that was deleted can be made again. Numbers, keys and descendants are left alone. Of the record, `revision` is not
+    /// looked at, and `created_ms` only when it is made; its document gets its name.
     async fn save_account(
         &self,
         record: &AccountRecord,
@@ -368,8 +248,9 @@ pub trait Store: Send + Sync + 'static {
         now_ms: UnixMs,
     ) -> StoreResult<Saved>;
     /// Writes accounts that are there, all or none, in one transaction: each over the revision that its record has
-    /// (which goes up by one). `false` when any of them has another one by now, is gone, or when one is below another
-    /// of them that is not in the list (a move found a new descendant). For moves and changed resellers.
+    /// (which goes up by one when that changes something). `false` when any of them has another one by now or is gone,
+    /// when an account below one of them is not in the list (a move found a new descendant), or when the new parent of
+    /// one that moves is not there or not at that place. For moves and changed resellers.
     async fn save_accounts(&self, records: &[AccountRecord], notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
     /// Marks accounts deleted, and with each its hooks; their keys, numbers, settings, jobs and stored firings go, their
     /// attempts stay. Keeps the notices. One transaction. Gives how many were there. Descendants are left alone unless
@@ -400,7 +281,7 @@ pub trait Store: Send + Sync + 'static {
     async fn keys(&self, account: &AccountId) -> StoreResult<Vec<KeyRecord>>;
     /// The key of this id, when it is not revoked.
     async fn key_by_id(&self, id: &str) -> StoreResult<Option<KeyRecord>>;
-    /// Notes that a key was used.
+    /// Notes that a key was used, unless a use within the minute before is noted already.
     async fn touch_key(&self, id: &str, now_ms: UnixMs) -> StoreResult<()>;
     /// Revokes a key of the account, by its id. `false` when there is none such.
     async fn delete_key(&self, account: &AccountId, id: &str) -> StoreResult<bool>;
@@ -417,7 +298,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes hooks in one transaction. Tells of each whether that changed something.
     async fn put_hooks(&self, records: &[HookRecord], now_ms: UnixMs) -> StoreResult<Vec<bool>>;
     /// Makes a hook (`based_on` is `None`) or writes it over that revision, clears its failures and keeps the notices,
-    /// in one transaction. A hook whose account is not there (any more) conflicts. One that was deleted can be made again.
+    /// in one transaction. A hook whose account is not there (any more), or that is another account's, conflicts. One that
+    /// was deleted can be made again. Of the record, `revision` is not looked at, and `created_ms` only when it is made.
     async fn save_hook(
         &self,
         record: &HookRecord,
@@ -460,7 +342,8 @@ pub trait Store: Send + Sync + 'static {
     async fn resend(&self, hook: &HookId, id: Option<&WebhookId>, now_ms: UnixMs) -> StoreResult<u64>;
     /// Stores firings to be tried now: one that is listed as undelivered waits again, tries counted anew; one that waits
     /// already is left alone. With a job, its new state is written in the same transaction, unless the job is not
-    /// running any more: then nothing is written. Gives whether it was.
+    /// running any more: then nothing is written. Gives whether it was. The job's lease lasts as long again, from now, as
+    /// it was claimed for.
     async fn send_again(&self, firings: &[Firing], job: Option<&ResendJob>, now_ms: UnixMs) -> StoreResult<bool>;
     /// Recorded attempts.
     async fn attempts(&self, query: &AttemptQuery) -> StoreResult<Vec<AttemptRow>>;
@@ -503,7 +386,8 @@ pub trait Store: Send + Sync + 'static {
     async fn job(&self, account: &AccountId, id: &str) -> StoreResult<Option<ResendJob>>;
     /// The jobs of an account, newest first.
     async fn jobs(&self, account: &AccountId, limit: u32) -> StoreResult<Vec<ResendJob>>;
-    /// Takes the running job that has waited longest and is free, until `until_ms`: other nodes leave it alone so long.
+    /// Takes the running job that has waited longest and is free, until `until_ms`: others leave it alone so long. Who is
+    /// slower than that may find a page sent twice; its firings are the same, so those that still wait are stored once.
     async fn claim_job(&self, now_ms: UnixMs, until_ms: UnixMs) -> StoreResult<Option<ResendJob>>;
     /// Stops a running job. `false` when it is not running, or not there.
     async fn stop_job(&self, account: &AccountId, id: &str, now_ms: UnixMs) -> StoreResult<bool>;

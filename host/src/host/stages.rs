@@ -99,6 +99,7 @@ impl Stages {
             Arc::clone(&store),
             &settings.store,
             &settings.attempts,
+            &settings.dead_letters,
             &settings.webhooks,
             clock.clone(),
         ));

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Import, ImportError, text};
 use crate::{
-    account::{Account, KeyRecord, hash_key},
+    account::{Account, KeyRecord},
     message::{AccountId, Object},
 };
 
@@ -35,8 +35,7 @@ impl Import<'_> {
             }
             self.known.insert(account.id.clone());
             if let Some(key) = key.filter(|key| !key.is_empty()) {
-                let (hash, account) = (hash_key(key), account.id.clone());
-                keys.push(KeyRecord { hash, account, name: KEY_NAME.into(), created_ms: self.now_ms });
+                keys.push(KeyRecord::new(key, account.id.clone(), KEY_NAME, self.now_ms));
             }
             accounts.push(account);
         }
