@@ -1,7 +1,7 @@
 //! An account's hooks: `/v2/accounts/{account_id}/webhooks`, as KAZOO's `cb_webhooks`, and better where it is at fault:
 //! whose hook it is, is asked on every call.
 
-mod bodies;
+pub mod bodies;
 
 use axum::{
     extract::{Path, State},
