@@ -273,6 +273,7 @@ impl ResendJobs {
         let after = rows.last().map(|row| row.cursor).or(after);
         let is_last = rows.len() < limit as usize;
         let (mut firings, mut seen) = (Vec::with_capacity(rows.len()), Vec::with_capacity(rows.len()));
+        let mut skipped = 0;
         for row in &rows {
             let Some(id) = resend::webhook_id(row).filter(|id| !id.is_test()) else { continue };
             let short = short(&id);
@@ -282,7 +283,7 @@ impl ResendJobs {
             seen.push(short);
             match resend::firing_of(row).filter(|firing| self.may_fire(firing)) {
                 Some(firing) => firings.push(firing),
-                None => job.skipped += 1,
+                None => skipped += 1,
             }
         }
         let most = self.firer.settings.resend_delivered_max;
@@ -290,6 +291,7 @@ impl ResendJobs {
             let reason = format!("over {most} delivered firings (firing.resend_delivered_max); ask for a shorter time");
             return Ok(failed(job, reason));
         }
+        job.skipped += skipped;
         let next = match is_last {
             false => Some(Progress::Delivered(after)),
             true if job.outcome == ResendOutcome::All => Some(Progress::Undelivered(None)),
