@@ -142,10 +142,17 @@ pub fn router(api: Shared) -> Router {
 /// Any page may call: what opens is a key, never a cookie.
 fn cors() -> CorsLayer {
     let allowed = [
-        header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH,
-        front::AUTH_TOKEN, front::REQUEST_ID, HeaderName::from_static("x-pretty-print"),
+        header::ACCEPT,
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        front::AUTH_TOKEN,
+        front::REQUEST_ID,
+        HeaderName::from_static("x-pretty-print"),
     ];
-    let methods = [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
+    let methods =
+        [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(methods)

@@ -37,7 +37,10 @@ async fn attempts_are_listed_newest_first_in_pages_and_shown_one_by_one() {
     let results: Vec<_> = all.data().as_array().unwrap().iter().map(|attempt| attempt["result"].clone()).collect();
     assert_eq!(results, ["success", "failure", "success"]);
     let newest = &all.data()[0];
-    assert_eq!((&newest["hook_id"], &newest["resp_status_code"], &newest["try"]), (&json!(hook), &json!("200"), &json!(1)));
+    assert_eq!(
+        (&newest["hook_id"], &newest["resp_status_code"], &newest["try"]),
+        (&json!(hook), &json!("200"), &json!(1))
+    );
     assert!(newest["timestamp"].as_u64().unwrap() >= gregorian_s(now_ms()) - 60);
 
     for path in [attempts("?page_size=2"), format!("/v2/accounts/{ACCOUNT}/webhooks/{hook}/attempts?page_size=2")] {
@@ -80,7 +83,11 @@ async fn a_range_has_kazoos_rules_and_words() {
         (format!("?created_from={}&created_to={}", now - 100, now + 100), 3),
         (format!("?created_to={}", now - 1000), 0),
         (format!("?created_from={}&created_to={}", now + 100, now + 200), 0),
-        (format!("?created_from=1&created_to={GREGORIAN_OFFSET_S}").replace("=1&", &format!("={}&", GREGORIAN_OFFSET_S - 5)), 0),
+        (
+            format!("?created_from=1&created_to={GREGORIAN_OFFSET_S}")
+                .replace("=1&", &format!("={}&", GREGORIAN_OFFSET_S - 5)),
+            0,
+        ),
     ];
     for (query, count) in in_range {
         let listed = host.call("GET", &attempts(&query), TENANT_KEY, None).await.expect(200);
@@ -93,7 +100,11 @@ async fn a_range_has_kazoos_rules_and_words() {
             format!("created_to {to} is more than 2682000 seconds from created_from {from}"),
             to,
         ),
-        (format!("?created_from={to}&created_to={from}"), format!("created_to {from} is prior to created_from {to}"), to),
+        (
+            format!("?created_from={to}&created_to={from}"),
+            format!("created_to {from} is prior to created_from {to}"),
+            to,
+        ),
     ];
     for (query, message, cause) in refused {
         let refused = host.call("GET", &attempts(&query), TENANT_KEY, None).await.expect(400);
@@ -152,8 +163,7 @@ async fn a_page_of_long_attempts_ends_at_its_bytes() {
     let receiver = Receiver::start().await.answering_with(Answer::status(200).body("x".repeat(60_000)));
     let hook = a_hook("channel_create").to(&receiver);
     let id = hook.id();
-    let host =
-        TestHost::builder().without_broker().hook(hook).setting("api.list_bytes_max", 1_048_576).start().await;
+    let host = TestHost::builder().without_broker().hook(hook).setting("api.list_bytes_max", 1_048_576).start().await;
     for _ in 0..20 {
         host.post(ACCOUNT, MASTER_KEY, &channel_created(ACCOUNT)).await;
     }

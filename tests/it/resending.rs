@@ -58,7 +58,10 @@ async fn a_test_goes_the_way_of_events_and_answers_its_attempt() {
     assert!(webhook_id.starts_with("test_"), "{webhook_id}");
     assert!(request.header("webhook-signature").unwrap().starts_with("v1,"));
     let attempt = tested.data();
-    assert_eq!((&attempt["event_id"], &attempt["result"], &attempt["resp_body"]), (&json!(webhook_id), &json!("success"), &json!("thanks")));
+    assert_eq!(
+        (&attempt["event_id"], &attempt["result"], &attempt["resp_body"]),
+        (&json!(webhook_id), &json!("success"), &json!("thanks"))
+    );
     let id = attempt["id"].as_str().unwrap();
     let shown = host.call("GET", &path(&format!("attempts/{id}")), TENANT_KEY, None).await.expect(200);
     assert_eq!(shown.data(), attempt);
@@ -73,8 +76,14 @@ async fn a_test_that_fails_changes_nothing() {
     let host = TestHost::builder().without_broker().hook(hook.clone()).start().await;
     for status in [500, 410, 500, 500, 500, 500, 500, 500] {
         let tested = test(&host, &hook, json!({})).await.expect(200);
-        assert_eq!((&tested.data()["result"], &tested.data()["resp_status_code"]), (&json!("failure"), &json!(status.to_string())));
-        assert_eq!((&tested.data()["retries_left"], &tested.data()["next_try"]), (&json!("retries exceeded"), &Value::Null));
+        assert_eq!(
+            (&tested.data()["result"], &tested.data()["resp_status_code"]),
+            (&json!("failure"), &json!(status.to_string()))
+        );
+        assert_eq!(
+            (&tested.data()["retries_left"], &tested.data()["next_try"]),
+            (&json!("retries exceeded"), &Value::Null)
+        );
     }
     assert_eq!(host.disabled_message(&hook.id()).await, None);
     assert_eq!(undelivered(&host, &hook).await, Vec::<Value>::new());

@@ -61,7 +61,8 @@ async fn the_old_secret_signs_too_for_a_day() {
     let (clock, receiver) = (Clock::manual(now_ms() - HOUR_MS), Receiver::start().await);
     let hook = a_hook("channel_create").to(&receiver);
     let host = a_host(&clock, &hook).await;
-    let first = secret_of(&rotate(&host, &hook, json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})).await.expect(200));
+    let first =
+        secret_of(&rotate(&host, &hook, json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})).await.expect(200));
     assert_eq!(first, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
 
     clock.advance(HOUR_MS);
@@ -139,7 +140,8 @@ async fn what_is_no_secret_or_not_ones_own_is_refused() {
         let elsewhere = format!("/v2/accounts/{SIBLING}/webhooks/{}/{rest}", hook.id());
         host.call(method, &elsewhere, MASTER_KEY, None).await.expect(404);
     }
-    let stale = host.request("POST", &path(&hook, "/secret")).header("x-auth-token", TENANT_KEY).header("if-match", "\"99\"");
+    let stale =
+        host.request("POST", &path(&hook, "/secret")).header("x-auth-token", TENANT_KEY).header("if-match", "\"99\"");
     assert_eq!(hookbox_tests::rest::send(stale).await.status, 412);
     let rotated = rotate(&host, &hook, json!({})).await.expect(200);
     let shown = host.call("GET", &path(&hook, ""), TENANT_KEY, None).await.expect(200);

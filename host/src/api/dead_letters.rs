@@ -268,7 +268,12 @@ async fn delete_own(
     post, path = "/v2/dead_letters/replay", tag = "messages", params(OfOneModule, Pages),
     responses((status = 200, description = "What came of it", body = Success<ReplayedMany>), Problems),
 )]
-async fn replay_many(State(api): State<Shared>, caller: Caller, paging: Paging, query: Query) -> Result<Answer, Problem> {
+async fn replay_many(
+    State(api): State<Shared>,
+    caller: Caller,
+    paging: Paging,
+    query: Query,
+) -> Result<Answer, Problem> {
     caller.must_be_super()?;
     let module = required_module(&query)?;
     let began = Instant::now();
@@ -362,7 +367,9 @@ impl Api {
 
     async fn replayed(&self, letter: &DeadLetter) -> Response {
         match self.pipeline.replay(letter).await {
-            Replay::Done { events, firings } => Answer::of(json!({"events": events, "firings": firings})).into_response(),
+            Replay::Done { events, firings } => {
+                Answer::of(json!({"events": events, "firings": firings})).into_response()
+            }
             Replay::Failed(reason) => Problem::unusable(&reason).into_response(),
             Replay::NotTried(reason) => Problem::in_the_way(&reason).into_response(),
             Replay::NotNow(reason) => {

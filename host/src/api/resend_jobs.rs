@@ -119,7 +119,8 @@ async fn create(
     let jobs = api.store.jobs(&account, limit).await?;
     let running = jobs.iter().filter(|job| job.state == JobState::Running).count() as u64;
     if running >= api.firing.resend_jobs_max {
-        let message = format!("{running} bulk resends of this account are running (firing.resend_jobs_max); wait, or stop one");
+        let message =
+            format!("{running} bulk resends of this account are running (firing.resend_jobs_max); wait, or stop one");
         return Err(Problem::in_the_way(&message));
     }
     let job = ResendJob {

@@ -29,7 +29,10 @@ use crate::{
 
 /// The calls.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(undelivered)).routes(routes!(resend_undelivered)).routes(routes!(resend_attempt))
+    OpenApiRouter::new()
+        .routes(routes!(undelivered))
+        .routes(routes!(resend_undelivered))
+        .routes(routes!(resend_attempt))
 }
 
 /// A firing that ended without being delivered.
@@ -221,7 +224,9 @@ async fn resend_attempt(
 pub(super) fn must_be_enabled(record: &HookRecord) -> Result<(), Problem> {
     match editing::is_enabled(&record.document) {
         true => Ok(()),
-        false => Err(Problem::in_the_way("the hook is disabled; enable it first (PATCH it with {\"data\": {\"enabled\": true}})")),
+        false => Err(Problem::in_the_way(
+            "the hook is disabled; enable it first (PATCH it with {\"data\": {\"enabled\": true}})",
+        )),
     }
 }
 

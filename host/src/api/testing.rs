@@ -99,9 +99,9 @@ async fn test(
     match tokio::time::timeout(patience, fire(&api, firing, hook)).await {
         Err(_) => Ok(Answer::of(json!({"webhook_id": id})).status(StatusCode::ACCEPTED)),
         Ok(Ok(Ok(Some(attempt)))) => Ok(Answer::of(record::object(&attempt))),
-        Ok(Ok(Ok(None))) => {
-            Err(Problem::in_the_way("as many requests of the hook are under way as may (max_in_flight, rate_limit_per_s); try again"))
-        }
+        Ok(Ok(Ok(None))) => Err(Problem::in_the_way(
+            "as many requests of the hook are under way as may (max_in_flight, rate_limit_per_s); try again",
+        )),
         Ok(Ok(Err(error))) => Err(error.into()),
         Ok(Err(_)) => Err(Problem::internal()),
     }
@@ -194,9 +194,11 @@ fn payload_of(api: &Api, data: &Object, fields: &mut Fields<'_>) -> Option<Objec
     match data.get("payload")? {
         Value::Null => None,
         Value::Object(payload) => {
-            let (bytes, most) = (serde_json::to_string(payload).map_or(0, |text| text.len()), api.firing.test_payload_bytes_max);
+            let (bytes, most) =
+                (serde_json::to_string(payload).map_or(0, |text| text.len()), api.firing.test_payload_bytes_max);
             if bytes as u64 > most {
-                let message = format!("the payload has {bytes} bytes; use at most {most} (firing.test_payload_bytes_max)");
+                let message =
+                    format!("the payload has {bytes} bytes; use at most {most} (firing.test_payload_bytes_max)");
                 fields.wrong("payload", "maxLength", &message, json!({"target": most}));
             }
             Some(payload.clone())

@@ -26,9 +26,7 @@ use super::{Firer, resend};
 use crate::{
     error_chain::chain,
     message::{AccountId, Firing, Target, UnixMs, WebhookId},
-    store::{
-        AttemptQuery, JobState, ResendJob, ResendOutcome, SharedStore, StoreError, StoreResult, UndeliveredQuery,
-    },
+    store::{AttemptQuery, JobState, ResendJob, ResendOutcome, SharedStore, StoreError, StoreResult, UndeliveredQuery},
 };
 
 /// Jobs that one process works on at once, in turns. More wait in the store.
@@ -338,7 +336,13 @@ impl ResendJobs {
 }
 
 /// A page and the job after it: done when there is nothing next.
-fn page(mut job: ResendJob, firings: Vec<Firing>, next: Option<Progress>, seen: Vec<ShortId>, after: Option<i64>) -> Page {
+fn page(
+    mut job: ResendJob,
+    firings: Vec<Firing>,
+    next: Option<Progress>,
+    seen: Vec<ShortId>,
+    after: Option<i64>,
+) -> Page {
     job.resent += firings.len() as u64;
     match next {
         Some(progress) => job.progress = progress.to_text(),
@@ -398,7 +402,8 @@ mod tests {
 
     #[test]
     fn progress_is_read_back_as_it_was_written() {
-        for progress in [Progress::Delivered(Some(7)), Progress::Undelivered(Some((5, 7))), Progress::Undelivered(None)] {
+        for progress in [Progress::Delivered(Some(7)), Progress::Undelivered(Some((5, 7))), Progress::Undelivered(None)]
+        {
             assert_eq!(Progress::of(&job(ResendOutcome::All, &progress.to_text())), Ok(progress));
         }
         assert!(Progress::of(&job(ResendOutcome::All, "odd")).is_err());

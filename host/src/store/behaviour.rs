@@ -245,7 +245,11 @@ pub(crate) async fn records_attempts_with_their_firings(store: SharedStore) {
     assert_eq!(store.attempts(&AttemptQuery::newest(account.clone(), None, 1000)).await.expect("read").len(), 700);
     let newest = store.attempts(&AttemptQuery::newest(account, Some(hook.clone()), 2)).await.expect("read");
     assert_eq!(newest[0].document["id"], json!(attempt(698, "h1", NOW + 698).id), "the newest first");
-    assert_eq!(store.attempts(&AttemptQuery::newest("a2".into(), Some(hook), 2)).await.expect("read").len(), 0, "of its own account only");
+    assert_eq!(
+        store.attempts(&AttemptQuery::newest("a2".into(), Some(hook), 2)).await.expect("read").len(),
+        0,
+        "of its own account only"
+    );
     assert_eq!(counts(&store).await, (350, 175));
     let claimed = claim(&store, NOW + 3).await;
     let claimed: Vec<_> = claimed.iter().map(|firing| (firing.id.as_str(), firing.tries)).collect();
@@ -487,6 +491,8 @@ pub(crate) async fn keeps_modules_letters_values_and_settings(store: SharedStore
     let letters = store.dead_letters(&DeadLetterQuery::newest(10)).await.expect("read");
     assert_eq!(letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), [last, id], "newest first");
     assert_eq!((&letters[1].message, &letters[0].module), (&message, &None));
+    assert_eq!(store.dead_letter_count(&"m1".into()).await.expect("counted"), 1);
+    assert_eq!(store.dead_letter_count(&"m2".into()).await.expect("counted"), 0);
 
     assert_eq!(store.kept_value("k").await.expect("read"), None);
     assert_eq!(store.keep_value("k", "first").await.expect("kept"), "first");
