@@ -6,19 +6,27 @@
 //! [`description`] puts that together for `/openapi.json`.
 
 pub mod answer;
+pub mod attempts;
 pub mod auth;
 pub mod data;
+pub mod dead_letters;
 pub mod described;
 pub mod description;
 pub mod filters;
 pub mod front;
 pub mod health;
+pub mod long_entries;
 pub mod messages;
 pub mod metadata;
 pub mod paging;
 pub mod problem;
 pub mod query;
+pub mod resend_jobs;
+pub mod resending;
+pub mod secrets;
 pub mod server;
+pub mod testing;
+pub mod time_range;
 pub mod token;
 pub mod webhooks;
 
@@ -47,7 +55,7 @@ use crate::{
     message::AccountId,
     module::Modules,
     pipeline::Pipeline,
-    settings::{ApiSettings, FiringSettings, WebhookSettings},
+    settings::{ApiSettings, DeadLetterSettings, FiringSettings, WebhookSettings},
     store::{SharedStore, secrets::HostKey},
 };
 
@@ -62,6 +70,8 @@ pub struct Api {
     pub firing: Arc<FiringSettings>,
     /// KAZOO's settings as the file has them, under those of the store.
     pub webhooks: WebhookSettings,
+    /// How many dead letters one call works on.
+    pub dead_letters: DeadLetterSettings,
     /// Whose accounts are known.
     pub accounts: Arc<AccountTree>,
     /// The account above all others.
@@ -80,6 +90,8 @@ pub struct Api {
     pub pipeline: Arc<Pipeline>,
     /// Fires tests.
     pub firer: Arc<Firer>,
+    /// Rung when a bulk resend was made.
+    pub job_made: Arc<Notify>,
     /// How messages are read.
     pub decoder: Decoder,
     /// What there is, and what could not be loaded.
@@ -104,7 +116,13 @@ fn described_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(description::head())
         .merge(metadata::routes())
         .merge(webhooks::routes())
+        .merge(attempts::routes())
+        .merge(testing::routes())
+        .merge(resending::routes())
+        .merge(resend_jobs::routes())
+        .merge(secrets::routes())
         .merge(messages::routes())
+        .merge(dead_letters::routes())
         .merge(health::routes())
 }
 
@@ -124,10 +142,17 @@ pub fn router(api: Shared) -> Router {
 /// Any page may call: what opens is a key, never a cookie.
 fn cors() -> CorsLayer {
     let allowed = [
-        header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH,
-        front::AUTH_TOKEN, front::REQUEST_ID, HeaderName::from_static("x-pretty-print"),
+        header::ACCEPT,
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        front::AUTH_TOKEN,
+        front::REQUEST_ID,
+        HeaderName::from_static("x-pretty-print"),
     ];
-    let methods = [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
+    let methods =
+        [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(methods)

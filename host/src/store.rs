@@ -373,6 +373,8 @@ pub trait Store: Send + Sync + 'static {
     async fn dead_letters(&self, query: &DeadLetterQuery) -> StoreResult<Vec<DeadLetter>>;
     /// One dead letter.
     async fn dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>>;
+    /// How many dead letters the module has.
+    async fn dead_letter_count(&self, module: &ModuleId) -> StoreResult<u64>;
     /// Removes a dead letter. `false` when it was not there.
     async fn delete_dead_letter(&self, id: i64) -> StoreResult<bool>;
     /// Removes dead letters that are older than `before_ms`, and the oldest of those over `rows_max`. Gives how many went.

@@ -18,3 +18,8 @@ mod retries;
 mod disables;
 mod settings;
 mod commands;
+mod attempts_rest;
+mod resending;
+mod secrets_rest;
+mod resend_jobs;
+mod dead_letters_rest;

@@ -53,6 +53,11 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
         let scheduler = Arc::clone(&scheduler);
         async move { scheduler.run().await }
     });
+    let resend_jobs = Arc::clone(&stages.resend_jobs);
+    parts.start("resend jobs", move || {
+        let resend_jobs = Arc::clone(&resend_jobs);
+        async move { resend_jobs.run().await }
+    });
     let follower = Arc::clone(&stages.follower);
     parts.start("change follower", move || {
         let follower = Arc::clone(&follower);

@@ -12,7 +12,7 @@ use crate::{
     attempt::{disabler::Disabler, log::AttemptLog},
     changes::{Cursors, Follower},
     clock::Clock,
-    firing::{Firer, client::Client, lanes::Lanes},
+    firing::{Firer, client::Client, lanes::Lanes, resend_jobs::ResendJobs},
     hook::table::HookTable,
     ingress::decode::Decoder,
     message::AccountId,
@@ -38,6 +38,9 @@ pub(super) struct Stages {
     pub(super) log: Arc<AttemptLog>,
     pub(super) disabler: Arc<Disabler>,
     pub(super) firer: Arc<Firer>,
+    pub(super) resend_jobs: Arc<ResendJobs>,
+    /// Rung when a bulk resend was made.
+    pub(super) job_made: Arc<Notify>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
     /// Rung when something changed that is to be read from the store.
@@ -131,6 +134,9 @@ impl Stages {
             stored: Arc::new(Notify::new()),
             under_way: under_way.clone(),
         });
+        let job_made = Arc::new(Notify::new());
+        let poll_ms = settings.store.poll_ms;
+        let resend_jobs = ResendJobs::new(Arc::clone(&store), Arc::clone(&firer), Arc::clone(&job_made), poll_ms);
         let pipeline = Arc::new(Pipeline {
             modules: Arc::clone(&modules),
             accounts: Arc::clone(&accounts),
@@ -158,6 +164,8 @@ impl Stages {
             log,
             disabler,
             firer,
+            resend_jobs: Arc::new(resend_jobs),
+            job_made,
             pipeline,
             decoder,
             changed,

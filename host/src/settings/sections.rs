@@ -21,6 +21,9 @@ pub struct ApiSettings {
     pub headers_max: u64,
     pub header_timeout_ms: u64,
     pub connections_max: u64,
+    pub attempts_range_s_max: u64,
+    pub list_bytes_max: u64,
+    pub resend_ids_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -122,6 +125,12 @@ pub struct FiringSettings {
     pub headers_bytes_max: u64,
     pub hook_bytes_max: u64,
     pub old_secret_hours: u64,
+    pub test_payload_bytes_max: u64,
+    pub resend_waiting_max: u64,
+    pub resend_page_rows: u64,
+    pub resend_jobs_max: u64,
+    pub resend_lease_ms: u64,
+    pub resend_delivered_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -135,6 +144,7 @@ pub struct AttemptSettings {
 pub struct DeadLetterSettings {
     pub keep_days: u64,
     pub rows_max: u64,
+    pub bulk_rows_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     account::{Account, AccountRecord, KeyRecord},
     hook::HookRecord,
-    message::{AccountId, Firing, HookId, Object, UnixMs, WebhookId},
+    message::{AccountId, Firing, HookId, ModuleId, Object, UnixMs, WebhookId},
 };
 
 /// Rows that one transaction prunes: few, so that groups of attempts get in between.
@@ -296,6 +296,10 @@ impl Store for SqliteStore {
 
     async fn dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>> {
         self.find_dead_letter(id).await
+    }
+
+    async fn dead_letter_count(&self, module: &ModuleId) -> StoreResult<u64> {
+        self.count_dead_letters(module).await
     }
 
     async fn delete_dead_letter(&self, id: i64) -> StoreResult<bool> {

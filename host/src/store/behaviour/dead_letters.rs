@@ -37,6 +37,8 @@ pub(crate) async fn keeps_dead_letters(store: SharedStore) {
     let found = store.dead_letter(id).await.expect("read").expect("it is there");
     assert_eq!((found.id, &found.message, found.owner, found.module), (id, &kept.message, kept.owner, kept.module));
     assert_eq!((found.at_ms, found.reason, found.module_version), (NOW, kept.reason, kept.module_version));
+    assert_eq!(store.dead_letter_count(&"m1".into()).await.expect("counted"), 1);
+    assert_eq!(store.dead_letter_count(&"m2".into()).await.expect("counted"), 0);
     assert!(store.delete_dead_letter(id).await.expect("removed"));
     assert!(!store.delete_dead_letter(id).await.expect("removed"));
     assert!(store.dead_letter(id).await.expect("read").is_none());

@@ -80,6 +80,15 @@ impl SqliteStore {
         row.as_ref().map(letter).transpose()
     }
 
+    pub(super) async fn count_dead_letters(&self, module: &ModuleId) -> StoreResult<u64> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters WHERE module = ?")
+            .bind(module.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("count dead letters"))?;
+        Ok(unsigned(count))
+    }
+
     pub(super) async fn remove_dead_letter(&self, id: i64) -> StoreResult<bool> {
         let done = sqlx::query("DELETE FROM dead_letters WHERE id = ?")
             .bind(id)
