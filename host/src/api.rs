@@ -26,6 +26,7 @@ use crate::{
     account::AccountTree,
     clock::Clock,
     ingress::{amqp::BrokerState, decode::Decoder},
+    kazoo::reader::ReaderState,
     message::AccountId,
     module::Modules,
     pipeline::Pipeline,
@@ -51,6 +52,8 @@ pub struct Api {
     pub modules: Arc<Modules>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerState>,
+    /// How it stands with KAZOO's CouchDB.
+    pub couchdb: watch::Receiver<ReaderState>,
     /// Slows down who guesses keys.
     pub guesses: auth::Guesses,
     /// What time it is.

@@ -15,6 +15,7 @@ pub mod firing;
 pub mod attempt;
 pub mod store;
 pub mod changes;
+pub mod kazoo;
 pub mod api;
 pub mod supervisor;
 pub mod clock;

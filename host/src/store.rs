@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 pub(crate) mod behaviour;
+pub mod origins;
 pub mod secrets;
 pub mod sqlite;
 
@@ -203,7 +204,7 @@ pub struct FiringCounts {
 
 /// The store. Calls are safe to repeat: writing the same thing twice changes nothing.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: origins::Origins + Send + Sync + 'static {
     // Accounts, numbers and keys.
 
     /// All accounts that are not deleted.
@@ -221,6 +222,8 @@ pub trait Store: Send + Sync + 'static {
     async fn delete_account(&self, id: &AccountId, now_ms: UnixMs) -> StoreResult<bool>;
     /// All phone numbers with their accounts.
     async fn numbers(&self) -> StoreResult<Vec<(String, AccountId)>>;
+    /// Takes numbers from whomever they belong to. Gives how many belonged to somebody.
+    async fn delete_numbers(&self, numbers: &[String]) -> StoreResult<u64>;
     /// Assigns a number. `true` when that changed something.
     async fn put_number(&self, number: &str, account: &AccountId) -> StoreResult<bool> {
         let number = (number.to_owned(), account.clone());

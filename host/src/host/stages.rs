@@ -1,9 +1,12 @@
 //! The stages, made and wired, nothing running yet. In the order in which KAZOO's tree starts them: store, hook table,
 //! modules, what records and judges attempts, what fires.
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicUsize},
+};
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::{HostOptions, StartError, first_start, host_key, open_store};
@@ -15,7 +18,8 @@ use crate::{
     firing::{Firer, client::Client, lanes::Lanes},
     hook::table::HookTable,
     ingress::decode::Decoder,
-    message::AccountId,
+    kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
+    message::{AccountId, Object},
     module::{
         Modules, compiler::Compiler, engine::Engines, loaded::Loader, registry::settings_for_modules, watcher::Watcher,
         workers::Workers,
@@ -40,12 +44,23 @@ pub(super) struct Stages {
     pub(super) firer: Arc<Firer>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
+    /// Set when KAZOO is beside.
+    pub(super) kazoo: Option<Kazoo>,
     /// Rung when something changed that is to be read from the store.
     pub(super) changed: Arc<Notify>,
     /// Rung when a notice was written that is to be published.
     pub(super) to_tell: Arc<Notify>,
     /// Tries that go on after their message was settled.
     pub(super) under_way: TaskTracker,
+}
+
+/// KAZOO beside: who reads its documents, and who asks for them.
+pub(super) struct Kazoo {
+    pub(super) reader: Arc<Reader>,
+    /// Where the reader's notices are put.
+    pub(super) notices: mpsc::Sender<Object>,
+    pub(super) newcomers: Arc<Newcomers>,
+    pub(super) users: KazooUsers,
 }
 
 impl Stages {
@@ -113,6 +128,22 @@ impl Stages {
                 to_tell.notify_one();
             }
         }));
+        let applier = || Applier {
+            store: Arc::clone(&store),
+            key: Arc::clone(&key),
+            master: master.clone(),
+            accounts: Arc::clone(&accounts),
+            follower: Arc::clone(&follower),
+            firing: Arc::clone(&firing),
+            clock: clock.clone(),
+            round: AtomicI64::default(),
+        };
+        let decoder = Decoder {
+            body_bytes_max: usize::try_from(settings.ingress.body_bytes_max).unwrap_or(usize::MAX),
+            account_pointers: settings.amqp.account_pointers.clone(),
+            send_passwords: settings.kazoo.send_passwords,
+        };
+        let kazoo = CouchDb::new(&settings.kazoo)?.map(|couchdb| kazoo(settings, couchdb, applier(), &decoder));
         let under_way = TaskTracker::new();
         let firer = Arc::new(Firer {
             settings: Arc::clone(&firing),
@@ -137,11 +168,6 @@ impl Stages {
             in_flight: AtomicUsize::new(0),
             in_flight_max: usize::try_from(settings.ingress.in_flight_max).unwrap_or(usize::MAX),
         });
-        let decoder = Decoder {
-            body_bytes_max: usize::try_from(settings.ingress.body_bytes_max).unwrap_or(usize::MAX),
-            account_pointers: settings.amqp.account_pointers.clone(),
-            send_passwords: settings.kazoo.send_passwords,
-        };
         Ok(Self {
             store,
             master,
@@ -156,11 +182,23 @@ impl Stages {
             firer,
             pipeline,
             decoder,
+            kazoo,
             changed,
             to_tell,
             under_way,
         })
     }
+}
+
+/// Nothing is read yet.
+fn kazoo(settings: &Settings, couchdb: CouchDb, applier: Applier, decoder: &Decoder) -> Kazoo {
+    let couchdb = Arc::new(couchdb);
+    let users = KazooUsers { couchdb: Arc::clone(&couchdb), pages_max: settings.kazoo.couchdb_user_pages_max };
+    let accounts = Arc::clone(&applier.accounts);
+    let (reader, notices) = Reader::new(&settings.kazoo, couchdb, applier, settings.amqp.url.is_some());
+    let reader = Arc::new(reader);
+    let newcomers = Arc::new(Newcomers::new(&settings.kazoo, Arc::clone(&reader), accounts, decoder.clone()));
+    Kazoo { reader, notices, newcomers, users }
 }
 
 fn modules(

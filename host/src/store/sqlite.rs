@@ -9,6 +9,7 @@ mod commit;
 mod firings;
 mod hooks;
 mod opening;
+mod origins;
 mod upkeep;
 
 use std::sync::{Arc, atomic::AtomicUsize};
@@ -101,6 +102,10 @@ impl Store for SqliteStore {
 
     async fn numbers(&self) -> StoreResult<Vec<(String, AccountId)>> {
         self.list_numbers().await
+    }
+
+    async fn delete_numbers(&self, numbers: &[String]) -> StoreResult<u64> {
+        self.remove_numbers(numbers).await
     }
 
     async fn put_numbers(&self, numbers: &[(String, AccountId)]) -> StoreResult<Vec<bool>> {

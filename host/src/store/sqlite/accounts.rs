@@ -156,6 +156,15 @@ impl SqliteStore {
         Ok(changed)
     }
 
+    pub(super) async fn remove_numbers(&self, numbers: &[String]) -> StoreResult<u64> {
+        let mut removed = 0;
+        for number in numbers {
+            let done = sqlx::query("DELETE FROM numbers WHERE number = ?").bind(number).execute(&self.writer).await;
+            removed += done.map_err(failed("remove a number"))?.rows_affected();
+        }
+        Ok(removed)
+    }
+
     pub(super) async fn write_key(&self, key: &KeyRecord) -> StoreResult<bool> {
         let done = sqlx::query(
             "INSERT INTO keys (hash, account, name, created_ms) VALUES (?, ?, ?, ?)

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Import, ImportError, text};
+use super::{Import, text};
 use crate::{
     account::{Account, KeyRecord, hash_key},
     message::{AccountId, Object},
+    store::{StoreResult, origins::Thing},
 };
 
 /// Rows that are written in one transaction.
@@ -14,7 +15,7 @@ const ROWS_AT_ONCE: usize = 500;
 const KEY_NAME: &str = "pvt_api_key";
 
 impl Import<'_> {
-    pub(super) async fn load_accounts(&mut self, documents: &[Object]) -> Result<(), ImportError> {
+    pub(super) async fn load_accounts(&mut self, documents: &[Object]) -> StoreResult<()> {
         let mut read = Vec::with_capacity(documents.len());
         for document in documents {
             let Some(id) = self.id(document, "account") else { continue };
@@ -28,20 +29,21 @@ impl Import<'_> {
         let mut accounts = Vec::with_capacity(read.len());
         let mut keys = Vec::new();
         for (account, key) in read {
-            if let Some(unknown) = account.tree.iter().find(|ancestor| !self.known.contains(*ancestor)) {
+            if let Some(unknown) = account.tree.iter().find(|ancestor| !self.knows(ancestor)) {
                 let reason = format!("account {unknown} of its pvt_tree is not known; put it into the file too");
                 self.report.refuse(account.id.as_str(), reason);
                 continue;
             }
-            self.known.insert(account.id.clone());
+            self.loaded.insert(account.id.clone());
+            self.report.came(account.id.as_str(), Thing::Account(account.id.clone()), &account.id);
             if let Some(key) = key.filter(|key| !key.is_empty()) {
                 let (hash, account) = (hash_key(key), account.id.clone());
-                keys.push(KeyRecord { hash, account, name: KEY_NAME.into(), created_ms: self.now_ms });
+                keys.push(KeyRecord { hash, account, name: KEY_NAME.into(), created_ms: self.to.now_ms });
             }
             accounts.push(account);
         }
         for some in accounts.chunks(ROWS_AT_ONCE) {
-            for changed in self.store.put_accounts(some, self.now_ms).await? {
+            for changed in self.to.store.put_accounts(some, self.to.now_ms).await? {
                 self.report.accounts.add(changed);
             }
         }
@@ -52,16 +54,19 @@ impl Import<'_> {
     }
 
     /// A key that opens an account already is never moved to another, nor given another name.
-    async fn load_key(&mut self, key: KeyRecord) -> Result<(), ImportError> {
-        match self.store.key(&key.hash).await? {
-            None => self.report.keys.add(self.store.put_key(&key).await?),
-            Some(found) if found.account == key.account => self.report.keys.add(false),
+    async fn load_key(&mut self, key: KeyRecord) -> StoreResult<()> {
+        let changed = match self.to.store.key(&key.hash).await? {
+            None => self.to.store.put_key(&key).await?,
+            Some(found) if found.account == key.account => false,
             Some(found) => {
                 let reason =
                     format!("its pvt_api_key is the key of account {} already; give it another", found.account);
                 self.report.refuse(key.account.as_str(), reason);
+                return Ok(());
             }
-        }
+        };
+        self.report.keys.add(changed);
+        self.report.came(key.account.as_str(), Thing::Key(key.hash), &key.account);
         Ok(())
     }
 
@@ -83,13 +88,13 @@ impl Import<'_> {
             return Err("it stands in its own pvt_tree; mend the tree".into());
         }
         // All that comes from elsewhere stands below the account that has been here from the start.
-        if id == *self.master {
+        if id == *self.to.master {
             tree.clear();
-        } else if tree.first() != Some(self.master) {
-            if tree.contains(self.master) {
-                return Err(format!("the master account {} is not at the root of its pvt_tree; mend it", self.master));
+        } else if tree.first() != Some(self.to.master) {
+            if tree.contains(self.to.master) {
+                return Err(format!("the master account {} is not at the root of its pvt_tree; mend it", self.to.master));
             }
-            tree.insert(0, self.master.clone());
+            tree.insert(0, self.to.master.clone());
         }
         let reseller = text(document, "pvt_reseller_id")
             .and_then(|reseller| tree.iter().find(|ancestor| ancestor.as_str() == reseller))
@@ -99,12 +104,15 @@ impl Import<'_> {
         Ok(Account { id, name, tree, reseller })
     }
 
-    pub(super) async fn load_numbers(&mut self, documents: &[Object]) -> Result<(), ImportError> {
+    pub(super) async fn load_numbers(&mut self, documents: &[Object]) -> StoreResult<()> {
         let mut numbers = Vec::with_capacity(documents.len());
         for document in documents {
             let Some(id) = self.id(document, "number") else { continue };
             match text(document, "pvt_assigned_to").map(AccountId::from) {
-                Some(account) if self.known.contains(&account) => numbers.push((id.to_owned(), account)),
+                Some(account) if self.knows(&account) => {
+                    self.report.came(id, Thing::Number(id.to_owned()), &account);
+                    numbers.push((id.to_owned(), account));
+                }
                 Some(account) => {
                     let reason = format!("account {account} (pvt_assigned_to) is not known; put it into the file too");
                     self.report.refuse(id, reason);
@@ -113,7 +121,7 @@ impl Import<'_> {
             }
         }
         for some in numbers.chunks(ROWS_AT_ONCE) {
-            for changed in self.store.put_numbers(some).await? {
+            for changed in self.to.store.put_numbers(some).await? {
                 self.report.numbers.add(changed);
             }
         }

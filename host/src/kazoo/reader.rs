@@ -1,0 +1,374 @@
+//! Keeps what there is here in step with what there is in CouchDB.
+//!
+//! The life of the part: read everything, then follow the notices; when notices may have been missed, when CouchDB could
+//! not be read, or when `kazoo.couchdb_reread_s` have passed, read everything again. CouchDB's absence is nobody's fault
+//! here: the host works on with what the store has, `/readyz` and the log say so, and it is tried again with a growing
+//! pause, for ever.
+//!
+//! Reading everything goes in pages, accounts before what belongs to them. What it has not seen is not taken as gone:
+//! each such document is asked for by its id, and goes when CouchDB says so.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::{Mutex, Notify, mpsc, watch};
+
+use super::{
+    ACCOUNTS, HOOKS, KazooError, NUMBERS,
+    applying::{Applied, Applier, id, is_account, is_gone, revision},
+    couchdb::{CouchDb, CouchDbError, Next},
+    import::text,
+    notice::{Changed, generation},
+};
+use crate::{
+    error_chain::chain,
+    ingress::doubling_pause,
+    message::{AccountId, Object},
+    settings::KazooSettings,
+};
+
+/// How long the first reading waits for notices to be heard, so that nothing falls between the two.
+const LISTENER_WAIT: Duration = Duration::from_secs(1);
+/// How often a document is fetched that is older than its notice: a cluster's nodes differ for a moment.
+const FETCHES_MAX: u64 = 6;
+/// The pause before the second fetch, ms; doubled with each.
+const FETCH_PAUSE_MS: u64 = 20;
+/// Accounts above one that are asked for; KAZOO's trees are a handful deep.
+const STRANGERS_MAX: usize = 64;
+/// Documents asked for at once that no reading has seen.
+const UNSEEN_ROWS: u32 = 500;
+
+/// How it stands with CouchDB, for `/readyz` and the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReaderState {
+    /// `kazoo.couchdb_url` is unset.
+    Off,
+    /// It is being read for the first time.
+    Reading,
+    /// It cannot be read; with the reason. What the store has is worked with.
+    Away(String),
+    /// What there is in CouchDB is here.
+    Fresh,
+}
+
+/// Reads CouchDB.
+pub struct Reader {
+    /// From where.
+    pub couchdb: Arc<CouchDb>,
+    /// To where.
+    pub applier: Applier,
+    /// Notices, as they are heard.
+    pub notices: Mutex<mpsc::Receiver<Object>>,
+    /// Rung when notices begin to be heard, or were missed.
+    pub missed: Arc<Notify>,
+    /// Whether there are notices at all (`amqp.url`).
+    pub listens: bool,
+    /// Told of each change.
+    pub state: watch::Sender<ReaderState>,
+    /// Held from a fetch to the end of its writing.
+    pub turn: Mutex<()>,
+    /// `kazoo.couchdb_reread_s`.
+    pub reread: Duration,
+    /// `kazoo.couchdb_retry_pause_ms_max`.
+    pub retry_pause_ms_max: u64,
+}
+
+impl Reader {
+    /// A reader by these settings, and where the listener puts what it hears.
+    pub fn new(
+        settings: &KazooSettings,
+        couchdb: Arc<CouchDb>,
+        applier: Applier,
+        listens: bool,
+    ) -> (Self, mpsc::Sender<Object>) {
+        let notices_max = usize::try_from(settings.couchdb_notices_max).unwrap_or(usize::MAX);
+        let (heard, notices) = mpsc::channel(notices_max);
+        let reader = Self {
+            couchdb,
+            applier,
+            notices: Mutex::new(notices),
+            missed: Arc::default(),
+            listens,
+            state: watch::Sender::new(ReaderState::Reading),
+            turn: Mutex::default(),
+            reread: Duration::from_secs(settings.couchdb_reread_s),
+            retry_pause_ms_max: settings.couchdb_retry_pause_ms_max,
+        };
+        (reader, heard)
+    }
+
+    /// Reads everything, then follows the notices; again and again.
+    pub async fn run(&self) -> Result<(), Infallible> {
+        let mut notices = self.notices.lock().await;
+        if self.listens && *self.state.borrow() == ReaderState::Reading {
+            let _ = tokio::time::timeout(LISTENER_WAIT, self.missed.notified()).await;
+        }
+        let mut failures = 0;
+        loop {
+            let ended = match self.read_all().await {
+                Ok(()) => {
+                    failures = 0;
+                    self.follow(&mut notices).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                self.away(&error);
+                let most_ms = self.retry_pause_ms_max;
+                let pause = doubling_pause(failures, (most_ms / 20).max(1), most_ms);
+                failures += 1;
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    /// Waits until the first reading has ended, well or not.
+    pub async fn first_reading(&self) {
+        let _ = self.state.subscribe().wait_for(|state| *state != ReaderState::Reading).await;
+    }
+
+    /// Says once that CouchDB is away.
+    fn away(&self, error: &KazooError) {
+        let reason = chain(error);
+        if !matches!(*self.state.borrow(), ReaderState::Away(_)) {
+            tracing::warn!(%reason, "KAZOO's documents cannot be read; working with what the store has, trying on");
+        }
+        self.state.send_replace(ReaderState::Away(reason));
+    }
+
+    /// Fetches what notices name, until everything is to be read again.
+    async fn follow(&self, notices: &mut mpsc::Receiver<Object>) -> Result<(), KazooError> {
+        let reread = tokio::time::sleep(self.reread);
+        tokio::pin!(reread);
+        loop {
+            tokio::select! {
+                biased;
+                () = self.missed.notified() => return Ok(()),
+                () = &mut reread => return Ok(()),
+                notice = notices.recv() => match notice {
+                    Some(notice) => self.heard(&notice).await?,
+                    // Nobody listens.
+                    None => tokio::select! {
+                        () = self.missed.notified() => return Ok(()),
+                        () = &mut reread => return Ok(()),
+                    },
+                },
+            }
+        }
+    }
+
+    /// Fetches the document that a notice names, and makes it be here too.
+    async fn heard(&self, notice: &Object) -> Result<(), KazooError> {
+        let Some(Changed { database, document, revision }) = Changed::of_notice(notice) else { return Ok(()) };
+        let _turn = self.turn.lock().await;
+        let applied = match self.fetch(&database, &document, revision.as_deref()).await? {
+            Some(fetched) => {
+                let mut met = self.meet_strangers(std::slice::from_ref(&fetched)).await?;
+                met.extend(self.applier.newcomer(&fetched));
+                let applied = self.applier.apply(&database, vec![fetched]).await?;
+                for account in &met {
+                    self.read_hooks_of(account).await?;
+                }
+                applied
+            }
+            None => self.applier.remove_document(&database, &document).await?,
+        };
+        for refused in &applied.refused {
+            tracing::warn!(database, document = refused.id, reason = refused.reason, "a document of KAZOO is refused");
+        }
+        Ok(())
+    }
+
+    /// A document, at least as new as the revision, unless CouchDB goes on showing an older one.
+    async fn fetch(
+        &self,
+        database: &str,
+        document: &str,
+        at_least: Option<&str>,
+    ) -> Result<Option<Object>, CouchDbError> {
+        let wanted = at_least.map_or(0, generation);
+        for nth in 0.. {
+            let fetched = self.couchdb.document(database, document).await?;
+            let is_old = fetched.as_ref().is_some_and(|fetched| generation(self::revision(fetched)) < wanted);
+            if !is_old || nth + 1 >= FETCHES_MAX {
+                return Ok(fetched);
+            }
+            tokio::time::sleep(doubling_pause(nth, FETCH_PAUSE_MS, FETCH_PAUSE_MS << FETCHES_MAX)).await;
+        }
+        Ok(None)
+    }
+
+    /// Fetches the accounts that documents stand on and that nobody knows here, with those above them. Gives them.
+    async fn meet_strangers(&self, documents: &[Object]) -> Result<Vec<AccountId>, KazooError> {
+        let mut wanted = self.applier.strangers(documents);
+        let mut fetched: Vec<Object> = Vec::new();
+        let mut asked: Vec<AccountId> = Vec::new();
+        // An owner, and then all that its tree names.
+        while let Some(account) = wanted.pop().filter(|_| asked.len() < STRANGERS_MAX) {
+            asked.push(account.clone());
+            if let Some(found) = self.couchdb.document(ACCOUNTS, account.as_str()).await?.filter(is_live_account) {
+                let above = self.applier.strangers(std::slice::from_ref(&found));
+                wanted.extend(above.into_iter().filter(|id| !asked.contains(id)));
+                wanted.sort_unstable();
+                wanted.dedup();
+                fetched.push(found);
+            }
+        }
+        let met = fetched.iter().map(|account| AccountId::from(id(account))).collect();
+        if !fetched.is_empty() {
+            self.applier.apply(ACCOUNTS, fetched).await?;
+        }
+        Ok(met)
+    }
+
+    /// Asks for an account that is not known: with those above it and with the hooks of all of them. Whether it is known
+    /// now.
+    pub async fn meet(&self, account: &AccountId) -> Result<bool, KazooError> {
+        // Most that are asked for here are not there, which is found without waiting for one's turn.
+        if self.couchdb.document(ACCOUNTS, account.as_str()).await?.is_none_or(|found| !is_live_account(&found)) {
+            return Ok(false);
+        }
+        let _turn = self.turn.lock().await;
+        let Some(found) = self.couchdb.document(ACCOUNTS, account.as_str()).await? else { return Ok(false) };
+        let mut met = self.meet_strangers(std::slice::from_ref(&found)).await?;
+        self.applier.apply(ACCOUNTS, vec![found]).await?;
+        met.push(account.clone());
+        for account in &met {
+            self.read_hooks_of(account).await?;
+        }
+        Ok(self.applier.accounts.contains(account))
+    }
+
+    /// Reads the hooks of one account, by the view that KAZOO has for it; without the view, by looking at all.
+    async fn read_hooks_of(&self, account: &AccountId) -> Result<(), KazooError> {
+        let mut next: Option<Next> = None;
+        loop {
+            let view = ("webhooks", "accounts_listing");
+            let found = match self.couchdb.found_by(HOOKS, view, account.as_str(), next.as_ref()).await {
+                Err(CouchDbError::NoDatabase { .. }) => return Ok(()),
+                found => found?,
+            };
+            let mut page = match found {
+                Some(page) => page,
+                None => self.couchdb.documents(HOOKS, next.as_ref()).await?,
+            };
+            page.documents.retain(|document| text(document, "pvt_account_id") == Some(account.as_str()));
+            self.applier.apply(HOOKS, page.documents).await?;
+            match page.next {
+                Some(from) => next = Some(from),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads everything, and takes out what has gone.
+    pub async fn read_all(&self) -> Result<(), KazooError> {
+        let round = self.applier.store.new_round().await?;
+        self.applier.round.store(round, Ordering::Relaxed);
+        let accounts = self.read_accounts().await?;
+        let mut numbers = Applied::default();
+        for database in self.couchdb.databases(NUMBERS).await? {
+            numbers.add(self.read_database(&database).await?);
+        }
+        let hooks = match self.read_database(HOOKS).await {
+            Err(KazooError::CouchDb(error @ CouchDbError::NoDatabase { .. })) => {
+                tracing::warn!(%error, "no hooks are read");
+                Applied::default()
+            }
+            read => read?,
+        };
+        let removed = self.remove_unseen(round).await?;
+        for (what, read) in [("accounts", accounts), ("numbers", numbers), ("hooks", hooks)] {
+            let Applied { written, unchanged, removed, refused } = read;
+            tracing::info!(what, written, unchanged, removed, refused = refused.len(), "KAZOO's documents read");
+            if let Some(first) = refused.first() {
+                let (document, reason) = (&first.id, &first.reason);
+                tracing::warn!(what, refused = refused.len(), document, reason, "documents of KAZOO are refused; the first of them");
+            }
+            for refused in refused.iter().skip(1) {
+                tracing::debug!(document = refused.id, reason = refused.reason, "a document of KAZOO is refused");
+            }
+        }
+        tracing::info!(removed, "in step with CouchDB");
+        self.state.send_replace(ReaderState::Fresh);
+        Ok(())
+    }
+
+    /// Reads a database, page by page.
+    async fn read_database(&self, database: &str) -> Result<Applied, KazooError> {
+        let (mut applied, mut next) = (Applied::default(), None);
+        loop {
+            let _turn = self.turn.lock().await;
+            let page = self.couchdb.documents(database, next.as_ref()).await?;
+            applied.add(self.applier.apply(database, page.documents).await?);
+            match page.next {
+                Some(from) => next = Some(from),
+                None => return Ok(applied),
+            }
+        }
+    }
+
+    /// Reads the accounts. A child may be on a page before its parent's: those are put off, by their ids alone, and
+    /// fetched again when all parents are there, in the order of the tree.
+    async fn read_accounts(&self) -> Result<Applied, KazooError> {
+        let (mut applied, mut next) = (Applied::default(), None);
+        let mut put_off: Vec<(usize, String)> = Vec::new();
+        loop {
+            let _turn = self.turn.lock().await;
+            let page = self.couchdb.documents(ACCOUNTS, next.as_ref()).await?;
+            let (ready, early): (Vec<_>, Vec<_>) =
+                page.documents.into_iter().partition(|document| self.applier.strangers(std::slice::from_ref(document)).is_empty());
+            put_off.extend(early.iter().map(|document| (depth(document), id(document).to_owned())));
+            applied.add(self.applier.apply(ACCOUNTS, ready).await?);
+            match page.next {
+                Some(from) => next = Some(from),
+                None => break,
+            }
+        }
+        put_off.sort_unstable();
+        let ids: Vec<String> = put_off.into_iter().map(|(_, id)| id).collect();
+        for some in ids.chunks(self.couchdb.page_rows().max(1)) {
+            let _turn = self.turn.lock().await;
+            let documents = self.couchdb.documents_of(ACCOUNTS, some).await?;
+            applied.add(self.applier.apply(ACCOUNTS, documents).await?);
+        }
+        Ok(applied)
+    }
+
+    /// Takes out what came of documents that this round has not seen, when CouchDB says of each that it is not there.
+    async fn remove_unseen(&self, round: i64) -> Result<u64, KazooError> {
+        let mut removed = 0;
+        loop {
+            let unseen = self.applier.store.unseen_since(round, UNSEEN_ROWS).await?;
+            if unseen.is_empty() {
+                return Ok(removed);
+            }
+            for (database, document) in unseen {
+                let _turn = self.turn.lock().await;
+                removed += match self.couchdb.document(&database, &document).await {
+                    Ok(None) => self.applier.remove_document(&database, &document).await?.removed,
+                    Ok(Some(found)) => self.applier.apply(&database, vec![found]).await?.removed,
+                    // A whole database that is not there is more likely a mistake than a removal.
+                    Err(CouchDbError::NoDatabase { .. }) => {
+                        self.applier.keep_document(&database, &document).await?;
+                        0
+                    }
+                    Err(error) => return Err(error.into()),
+                };
+            }
+        }
+    }
+}
+
+/// An account's document that is not marked as deleted.
+fn is_live_account(document: &Object) -> bool {
+    is_account(document) && !is_gone(document)
+}
+
+/// How far an account is from its root.
+fn depth(document: &Object) -> usize {
+    document.get("pvt_tree").and_then(serde_json::Value::as_array).map_or(0, Vec::len)
+}
