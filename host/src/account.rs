@@ -7,7 +7,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    message::{AccountId, UnixMs},
+    message::{AccountId, Object, UnixMs},
     store::{Store, StoreResult},
 };
 
@@ -24,9 +24,26 @@ pub struct Account {
     pub reseller: Option<AccountId>,
 }
 
+/// An account as it is stored: KAZOO's document with its place in the tree.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountRecord {
+    /// Its place.
+    pub account: Account,
+    /// Whether it is a reseller itself: the nearest one for all accounts below it. KAZOO's `pvt_reseller`.
+    pub is_reseller: bool,
+    /// The public fields: `name` (the same as `account.name`), `realm` when it has one, and what else a client wrote.
+    pub document: Object,
+    /// Counts up with each change, moves included.
+    pub revision: i64,
+    /// When it was made.
+    pub created_ms: UnixMs,
+}
+
 /// What is kept of an API key. The key itself is shown once and never stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyRecord {
+    /// What names it where the key itself must not be: 32 hex digits, random.
+    pub id: String,
     /// SHA-256 of the key, in hex.
     pub hash: String,
     /// The account that it opens, with all descendants.
@@ -35,6 +52,22 @@ pub struct KeyRecord {
     pub name: String,
     /// When it was made.
     pub created_ms: UnixMs,
+    /// When it last opened something, to a minute; `None` when it never did.
+    pub last_used_ms: Option<UnixMs>,
+}
+
+impl KeyRecord {
+    /// The record of a key that is made now.
+    pub fn new(key: &str, account: AccountId, name: &str, now_ms: UnixMs) -> Self {
+        Self {
+            id: hex::encode(rand::random::<[u8; 16]>()),
+            hash: hash_key(key),
+            account,
+            name: name.to_owned(),
+            created_ms: now_ms,
+            last_used_ms: None,
+        }
+    }
 }
 
 /// An account's place, as it is asked for with every event.
@@ -85,6 +118,11 @@ impl AccountTree {
     /// Gives a number to an account.
     pub fn assign_number(&self, number: String, account: AccountId) {
         self.numbers.insert(number, account);
+    }
+
+    /// Takes a number from whomever it belongs to.
+    pub fn unassign_number(&self, number: &str) {
+        self.numbers.remove(number);
     }
 
     /// Whether there is such an account.
@@ -199,6 +237,21 @@ mod tests {
         let tree = tree();
         tree.remove(&"customer".into());
         assert_eq!((tree.len(), tree.account_of_number("+13125550111")), (2, None));
+    }
+
+    #[test]
+    fn a_number_can_be_taken_away() {
+        let tree = tree();
+        tree.unassign_number("+13125550111");
+        tree.unassign_number("nobody's");
+        assert_eq!(tree.account_of_number("+13125550111"), None);
+    }
+
+    #[test]
+    fn a_new_key_is_kept_as_its_hash() {
+        let [first, second] = [1, 2].map(|_| KeyRecord::new("abc", "customer".into(), "laptop", 7));
+        assert_eq!((first.hash.as_str(), first.id.len(), first.created_ms), (hash_key("abc").as_str(), 32, 7));
+        assert_ne!(first.id, second.id);
     }
 
     #[test]

@@ -10,7 +10,9 @@ pub mod log;
 pub mod notices;
 pub mod record;
 
-use crate::message::{AccountId, HookId, ModuleId, UnixMs, WebhookId};
+use std::sync::Arc;
+
+use crate::message::{AccountId, Event, HookId, ModuleId, UnixMs, WebhookId};
 
 /// One HTTP try of a firing: request, response and timings, or what went wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +45,8 @@ pub struct Attempt {
     pub next_try_ms: Option<UnixMs>,
     /// Tries that are left after this one.
     pub retries_left: u32,
+    /// The event whose payload is to be kept beside the record, because the request's body does not show it as JSON.
+    pub payload: Option<Arc<Event>>,
 }
 
 /// The request as it went out, fit for the log: secrets are masked.
@@ -116,10 +120,18 @@ impl Fault {
     }
 }
 
+/// The last time that an attempt's id can begin with.
+const ID_MS_MAX: UnixMs = 0xffff_ffff_ffff;
+
 impl Attempt {
     /// An id for an attempt that begins now: 12 hex digits of the time, 20 of chance.
     pub fn new_id(at_ms: UnixMs) -> String {
-        format!("{:012x}{}", at_ms & 0xffff_ffff_ffff, hex::encode(rand::random::<[u8; 10]>()))
+        format!("{:012x}{}", at_ms & ID_MS_MAX, hex::encode(rand::random::<[u8; 10]>()))
+    }
+
+    /// What no id of an attempt that begins at this time or later is below; `None` when ids do not reach so far.
+    pub fn first_id(at_ms: UnixMs) -> Option<String> {
+        (at_ms <= ID_MS_MAX).then(|| format!("{at_ms:012x}"))
     }
 }
 

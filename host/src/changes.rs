@@ -73,6 +73,7 @@ pub struct Follower {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cursors {
     accounts: i64,
+    numbers: i64,
     hooks: i64,
 }
 
@@ -109,8 +110,18 @@ impl Follower {
                 }
             }
         }
-        for (number, account) in self.store.numbers().await? {
-            self.accounts.assign_number(number, account);
+        loop {
+            let page = self.store.numbers_since(cursors.numbers, PAGE_ROWS).await?;
+            cursors.numbers = page.cursor;
+            if page.changes.is_empty() {
+                break;
+            }
+            for (number, account) in page.changes {
+                match account {
+                    Some(account) => self.accounts.assign_number(number, account),
+                    None => self.accounts.unassign_number(&number),
+                }
+            }
         }
         loop {
             let page = self.store.hooks_since(cursors.hooks, PAGE_ROWS).await?;

@@ -145,6 +145,7 @@ impl Firer {
         firing.tries += 1;
         let now_ms = self.clock.now_ms();
         let verdict = retry::verdict(&outcome, firing.tries, hook, &self.settings, now_ms, rand::random());
+        let shown = request::shows_payload(hook, &sent);
         let attempt = Attempt {
             id: Attempt::new_id(at_ms),
             webhook_id: firing.id.clone(),
@@ -163,6 +164,7 @@ impl Firer {
                 _ => None,
             },
             retries_left: retry::retries_left(hook, firing.tries),
+            payload: (!shown).then(|| Arc::clone(&firing.event)),
         };
         canonical_line(&attempt);
         firing.lease = parked.get().cloned();

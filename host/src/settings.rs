@@ -34,6 +34,7 @@ pub struct Settings {
     pub modules: ModuleSettings,
     pub firing: FiringSettings,
     pub attempts: AttemptSettings,
+    pub dead_letters: DeadLetterSettings,
     pub webhooks: WebhookSettings,
     pub kazoo: KazooSettings,
     pub telemetry: TelemetrySettings,

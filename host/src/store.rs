@@ -8,6 +8,8 @@
 
 #[cfg(test)]
 pub(crate) mod behaviour;
+pub mod job;
+pub mod listing;
 pub mod origins;
 pub mod secrets;
 pub mod sqlite;
@@ -17,8 +19,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use self::{
+    job::{JobState, ResendJob, ResendOutcome},
+    listing::{AttemptQuery, AttemptRow, DeadLetterQuery, UndeliveredQuery, UndeliveredRow},
+};
 use crate::{
-    account::{Account, KeyRecord},
+    account::{Account, AccountRecord, KeyRecord},
     attempt::Attempt,
     hook::HookRecord,
     message::{AccountId, Firing, HookId, LeaseToken, Message, ModuleId, Object, UnixMs, WebhookId},
@@ -129,6 +135,16 @@ pub enum FiringChange {
     },
 }
 
+/// What came of a save that names the revision that it is based on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// It is written, and this is its revision now. Saving what is there already changes nothing and gives its revision.
+    Done(i64),
+    /// Somebody else was faster: it is missing, has another revision, or is there although it was to be made. Nothing
+    /// was written.
+    Conflict,
+}
+
 /// A hook that changed since some moment.
 #[derive(Debug)]
 pub enum HookChange {
@@ -160,6 +176,8 @@ pub struct DeadLetter {
     pub module_version: String,
     /// What went wrong, for people.
     pub reason: String,
+    /// The tenant who may see it, besides the operator: who posted the message, or whose module failed.
+    pub owner: Option<AccountId>,
     /// The message, whole.
     pub message: Message,
 }
@@ -213,13 +231,50 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     async fn put_account(&self, account: &Account, now_ms: UnixMs) -> StoreResult<bool> {
         Ok(self.put_accounts(std::slice::from_ref(account), now_ms).await?.first().copied().unwrap_or(false))
     }
-    /// Writes accounts in one transaction. Tells of each whether that changed something.
+    /// Writes accounts in one transaction: their places and names; the rest of their documents is left alone. Those that
+    /// are named as resellers are marked as such. Tells of each whether that changed something.
     async fn put_accounts(&self, accounts: &[Account], now_ms: UnixMs) -> StoreResult<Vec<bool>>;
     /// Accounts changed since the cursor (0 for all), at most `limit`; deleted ones are given by their id alone.
     async fn accounts_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<Result<Account, AccountId>>>;
-    /// Marks an account deleted, and with it its hooks; its keys, numbers and settings go. Descendants stay as they
-    /// are. `false` when it was not there.
-    async fn delete_account(&self, id: &AccountId, now_ms: UnixMs) -> StoreResult<bool>;
+    /// The account's record; `None` when it was deleted or never was.
+    async fn account(&self, id: &AccountId) -> StoreResult<Option<AccountRecord>>;
+    /// The records of the accounts below one (at any depth, or its children only) in order of their ids, after an id,
+    /// at most `limit`.
+    async fn accounts_below(
+        &self,
+        root: &AccountId,
+        children_only: bool,
+        after: Option<&AccountId>,
+        limit: u32,
+    ) -> StoreResult<Vec<AccountRecord>>;
+    /// The accounts whose document has this text in the field (`name`, `realm`), at most a few.
+    async fn accounts_named(&self, field: &str, text: &str) -> StoreResult<Vec<AccountId>>;
+    /// Makes an account (`based_on` is `None`) or writes it over that revision, and keeps the notices, in one
+    /// transaction. A new one conflicts also when its parent is not there or has another place than its tree says; one
+    /// that was deleted can be made again. Numbers, keys and descendants are left alone. Of the record, `revision` is not
+    /// looked at, and `created_ms` only when it is made; its document gets its name.
+    async fn save_account(
+        &self,
+        record: &AccountRecord,
+        based_on: Option<i64>,
+        notices: &[Notice],
+        now_ms: UnixMs,
+    ) -> StoreResult<Saved>;
+    /// Writes accounts that are there, all or none, in one transaction: each over the revision that its record has
+    /// (which goes up by one when that changes something). `false` when any of them has another one by now or is gone,
+    /// when an account below one of them is not in the list (a move found a new descendant), or when the new parent of
+    /// one that moves is not there or not at that place. For moves and changed resellers.
+    async fn save_accounts(&self, records: &[AccountRecord], notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
+    /// Marks accounts deleted, and with each its hooks; their keys, numbers, settings, jobs and stored firings go, their
+    /// attempts stay. Keeps the notices. One transaction. Gives how many were there. Descendants are left alone unless
+    /// they are in the list.
+    async fn delete_accounts(&self, ids: &[AccountId], notices: &[Notice], now_ms: UnixMs) -> StoreResult<u64>;
+    /// Marks one account deleted ([`Store::delete_accounts`]). `false` when it was not there.
+    async fn delete_account(&self, id: &AccountId, now_ms: UnixMs) -> StoreResult<bool> {
+        Ok(self.delete_accounts(std::slice::from_ref(id), &[], now_ms).await? > 0)
+    }
+    /// Numbers whose account changed since the cursor (0 for all), at most `limit`; no account: it has none any more.
+    async fn numbers_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<(String, Option<AccountId>)>>;
     /// All phone numbers with their accounts.
     async fn numbers(&self) -> StoreResult<Vec<(String, AccountId)>>;
     /// Takes numbers from whomever they belong to. Gives how many belonged to somebody.
@@ -237,8 +292,12 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     async fn key(&self, hash: &str) -> StoreResult<Option<KeyRecord>>;
     /// The keys of an account, oldest first.
     async fn keys(&self, account: &AccountId) -> StoreResult<Vec<KeyRecord>>;
-    /// Revokes a key. `false` when it was not there.
-    async fn delete_key(&self, hash: &str) -> StoreResult<bool>;
+    /// The key of this id, when it is not revoked.
+    async fn key_by_id(&self, id: &str) -> StoreResult<Option<KeyRecord>>;
+    /// Notes that a key was used, unless a use within the minute before is noted already.
+    async fn touch_key(&self, id: &str, now_ms: UnixMs) -> StoreResult<()>;
+    /// Revokes a key of the account, by its id. `false` when there is none such.
+    async fn delete_key(&self, account: &AccountId, id: &str) -> StoreResult<bool>;
 
     // Hooks.
 
@@ -251,8 +310,28 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     }
     /// Writes hooks in one transaction. Tells of each whether that changed something.
     async fn put_hooks(&self, records: &[HookRecord], now_ms: UnixMs) -> StoreResult<Vec<bool>>;
-    /// Marks a hook deleted; its firings go, its attempts stay. `false` when it was not there.
-    async fn delete_hook(&self, id: &HookId, now_ms: UnixMs) -> StoreResult<bool>;
+    /// Makes a hook (`based_on` is `None`) or writes it over that revision, clears its failures and keeps the notices,
+    /// in one transaction. A hook whose account is not there (any more), or that is another account's, conflicts. One that
+    /// was deleted can be made again. Of the record, `revision` is not looked at, and `created_ms` only when it is made.
+    async fn save_hook(
+        &self,
+        record: &HookRecord,
+        based_on: Option<i64>,
+        notices: &[Notice],
+        now_ms: UnixMs,
+    ) -> StoreResult<Saved>;
+    /// The hooks of an account in order of their ids, after an id, at most `limit`.
+    async fn hooks_of(&self, account: &AccountId, after: Option<&HookId>, limit: u32) -> StoreResult<Vec<HookRecord>>;
+    /// Hooks of an account that the disabler switched off (disabled, with a `disabled_message`), in order of their ids,
+    /// after an id, at most `limit`.
+    async fn switched_off_hooks(
+        &self,
+        account: &AccountId,
+        after: Option<&HookId>,
+        limit: u32,
+    ) -> StoreResult<Vec<HookRecord>>;
+    /// Marks a hook deleted and keeps the notices; its firings go, its attempts stay. `false` when it was not there.
+    async fn delete_hook(&self, id: &HookId, notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
     /// Hooks changed since the cursor (0 for all), oldest change first, at most `limit`.
     async fn hooks_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>>;
     /// Disables a hook for the reason, ends its waiting firings as undelivered, clears its failures and keeps the notices, all in
@@ -269,13 +348,20 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     async fn next_due_ms(&self) -> StoreResult<Option<UnixMs>>;
     /// How many firings wait and how many were given up, of one hook or of all.
     async fn firing_counts(&self, hook: Option<&HookId>) -> StoreResult<FiringCounts>;
-    /// The firings of a hook that ended undelivered, with the reasons, newest first.
-    async fn undelivered(&self, hook: &HookId, limit: u32) -> StoreResult<Vec<(Firing, String)>>;
+    /// Firings that ended undelivered.
+    async fn undelivered(&self, query: &UndeliveredQuery) -> StoreResult<Vec<UndeliveredRow>>;
     /// Makes undelivered firings of a hook wait again, due now, their tries counted anew: the one of this id, or all.
     /// Gives how many.
     async fn resend(&self, hook: &HookId, id: Option<&WebhookId>, now_ms: UnixMs) -> StoreResult<u64>;
-    /// The newest attempts of a hook as documents (KAZOO's field names), newest first; of the account without a hook.
-    async fn attempts(&self, account: &AccountId, hook: Option<&HookId>, limit: u32) -> StoreResult<Vec<Object>>;
+    /// Stores firings to be tried now: one that is listed as undelivered waits again, tries counted anew; one that waits
+    /// already is left alone. With a job, its new state is written in the same transaction, unless the job is not
+    /// running any more: then nothing is written. Gives whether it was. The job's lease lasts as long again, from now, as
+    /// it was claimed for.
+    async fn send_again(&self, firings: &[Firing], job: Option<&ResendJob>, now_ms: UnixMs) -> StoreResult<bool>;
+    /// Recorded attempts.
+    async fn attempts(&self, query: &AttemptQuery) -> StoreResult<Vec<AttemptRow>>;
+    /// One attempt of the account.
+    async fn attempt(&self, account: &AccountId, id: &str) -> StoreResult<Option<AttemptRow>>;
     /// Removes attempts that are older, and undelivered firings that ended before. Gives how many attempts went.
     async fn prune_attempts(&self, before_ms: UnixMs) -> StoreResult<u64>;
 
@@ -288,7 +374,7 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     /// Forgets the hook's failures.
     async fn clear_failures(&self, hook: &HookId) -> StoreResult<()>;
 
-    // Modules, dead letters, notices, settings.
+    // Modules and dead letters.
 
     /// All modules that are known.
     async fn modules(&self) -> StoreResult<Vec<ModuleRecord>>;
@@ -296,8 +382,33 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     async fn put_module(&self, record: &ModuleRecord) -> StoreResult<bool>;
     /// Keeps a message that a module failed on. Gives the dead letter's id.
     async fn put_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64>;
-    /// The newest dead letters.
-    async fn dead_letters(&self, limit: u32) -> StoreResult<Vec<DeadLetter>>;
+    /// Dead letters.
+    async fn dead_letters(&self, query: &DeadLetterQuery) -> StoreResult<Vec<DeadLetter>>;
+    /// One dead letter.
+    async fn dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>>;
+    /// Removes a dead letter. `false` when it was not there.
+    async fn delete_dead_letter(&self, id: i64) -> StoreResult<bool>;
+    /// Removes dead letters that are older than `before_ms`, and the oldest of those over `rows_max`. Gives how many went.
+    async fn prune_dead_letters(&self, before_ms: UnixMs, rows_max: u64) -> StoreResult<u64>;
+
+    // Jobs.
+
+    /// Keeps a new job.
+    async fn put_job(&self, job: &ResendJob) -> StoreResult<()>;
+    /// A job of the account.
+    async fn job(&self, account: &AccountId, id: &str) -> StoreResult<Option<ResendJob>>;
+    /// The jobs of an account, newest first.
+    async fn jobs(&self, account: &AccountId, limit: u32) -> StoreResult<Vec<ResendJob>>;
+    /// Takes the running job that has waited longest and is free, until `until_ms`: others leave it alone so long. Who is
+    /// slower than that may find a page sent twice; its firings are the same, so those that still wait are stored once.
+    async fn claim_job(&self, now_ms: UnixMs, until_ms: UnixMs) -> StoreResult<Option<ResendJob>>;
+    /// Stops a running job. `false` when it is not running, or not there.
+    async fn stop_job(&self, account: &AccountId, id: &str, now_ms: UnixMs) -> StoreResult<bool>;
+    /// Removes jobs that ended before. Gives how many.
+    async fn prune_jobs(&self, before_ms: UnixMs) -> StoreResult<u64>;
+
+    // Notices and settings.
+
     /// Keeps a notice to be published.
     async fn put_notice(&self, notice: &Notice) -> StoreResult<()>;
     /// The oldest notices that were not yet confirmed.

@@ -1,6 +1,9 @@
 //! Modules that fail on messages: each is charged, what it failed on is kept for it, and nobody else notices.
 
-use hookbox::{clock::Clock, store::DeadLetter};
+use hookbox::{
+    clock::Clock,
+    store::{DeadLetter, DeadLetterQuery},
+};
 use hookbox_tests::{
     bad_modules::{self, BAD_OUTPUT, CLOCK, ECHO, FLOOD, HOG, HUGE_OUTPUT, SLEEPER, SPIN, TRAP},
     eventually::eventually,
@@ -27,7 +30,7 @@ fn beside_a_good_one(receiver: &Receiver, name: &str, path: &str) -> Builder {
 
 async fn dead_letters(host: &TestHost, count: usize) -> Vec<DeadLetter> {
     eventually(&format!("{count} dead letters"), async || {
-        let letters = host.running.store.dead_letters(1000).await.unwrap();
+        let letters = host.running.store.dead_letters(&DeadLetterQuery::newest(1000)).await.unwrap();
         if letters.len() == count {
             Ok(letters)
         } else {
@@ -176,7 +179,7 @@ async fn a_looping_module_does_not_hold_up_others() {
     }
 
     receiver.expect_requests(5).await;
-    let done = host.running.store.dead_letters(1000).await.unwrap().len();
+    let done = host.running.store.dead_letters(&DeadLetterQuery::newest(1000)).await.unwrap().len();
     assert!(done < CALLS / 2, "the calls were served after {done} of {CALLS} loops");
     dead_letters(&host, CALLS).await;
     host.finish().await;

@@ -3,7 +3,7 @@
 use hookbox::{
     firing::signature::{Secret, sign},
     hook::SignatureKind,
-    store::secrets::HostKey,
+    store::{AttemptQuery, secrets::HostKey},
 };
 use hookbox_tests::{
     amqp::Amqp,
@@ -337,8 +337,8 @@ async fn serve_finishes_what_is_under_way_within_its_grace() {
     host.signal("TERM");
     assert_eq!(host.ended().await, 0, "{}", host.stderr());
     let store = hookbox::store::open(&format!("sqlite:{}", place.path("hookbox.db").display())).await.unwrap();
-    let attempts = store.attempts(&ACCOUNT.into(), None, 10).await.unwrap();
-    assert_eq!((attempts.len(), &attempts[0]["result"]), (1, &json!("success")));
+    let attempts = store.attempts(&AttemptQuery::newest(ACCOUNT.into(), None, 10)).await.unwrap();
+    assert_eq!((attempts.len(), &attempts[0].document["result"]), (1, &json!("success")));
     assert_eq!(store.firing_counts(None).await.unwrap().waiting, 0);
 }
 

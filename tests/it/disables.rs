@@ -6,7 +6,7 @@ use hookbox::{
     clock::Clock,
     hook::HookRecord,
     message::{AccountId, Object, UnixMs},
-    store::FiringCounts,
+    store::{FiringCounts, UndeliveredQuery},
 };
 use hookbox_tests::{
     eventually::eventually,
@@ -198,8 +198,9 @@ async fn retries_that_wait_are_not_sent_any_more() {
     assert!(!is_enabled(&host, &hook).await);
     let counts = host.running.store.firing_counts(Some(&id)).await.unwrap();
     assert_eq!(counts, FiringCounts { waiting: 0, undelivered: 3 });
-    let undelivered = host.running.store.undelivered(&id, 10).await.unwrap();
-    assert!(undelivered.iter().all(|(_, reason)| reason.contains(WHY)), "{undelivered:?}");
+    let query = UndeliveredQuery::newest(ACCOUNT.into(), Some(id), 10);
+    let undelivered = host.running.store.undelivered(&query).await.unwrap();
+    assert!(undelivered.iter().all(|row| row.reason.contains(WHY)), "{undelivered:?}");
     clock.advance(3_600_000);
     receiver.expect_silence(Duration::from_millis(200)).await;
     assert_eq!(receiver.requests().len(), 3);

@@ -1,6 +1,7 @@
 //! Messages that can never work are discarded, with the reason: to the poster in the answer, in the log, in a counter. The
 //! rest goes on.
 
+use hookbox::store::DeadLetterQuery;
 use hookbox_tests::{
     amqp::Amqp,
     broker::Broker,
@@ -21,7 +22,7 @@ async fn expect_discarded(message: Message) {
     host.publish(message).await;
     host.publish(sms_received(ACCOUNT)).await;
     receiver.expect_requests(1).await;
-    assert!(host.running.store.dead_letters(10).await.unwrap().is_empty(), "there is nothing to be replayed");
+    assert!(host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty(), "there is nothing to be replayed");
     host.finish().await;
     assert_eq!(receiver.requests().len(), 1);
 }
@@ -105,7 +106,7 @@ async fn discarded_when_its_module_finds_it_malformed() {
         host.publish(sample.message).await;
     }
     host.expect_settled().await;
-    assert!(host.running.store.dead_letters(10).await.unwrap().is_empty());
+    assert!(host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty());
     host.finish().await;
 }
 
@@ -120,7 +121,7 @@ async fn discarded_when_its_ids_are_of_the_wrong_type() {
         assert!(matches!((status, settlement), (202, "ack") | (422, "discard")), "{account}: {envelope}");
         assert_ne!(envelope["data"][0]["firings"], 1, "{account}");
     }
-    assert!(host.running.store.dead_letters(10).await.unwrap().is_empty());
+    assert!(host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty());
     host.finish().await;
 }
 

@@ -87,7 +87,7 @@ async fn a_deleted_hook_and_a_disabled_one_fire_no_more() {
     let host = TestHost::builder().hook(one).hook(other).setting("store.poll_ms", NEVER_MS).start().await;
     let store = elsewhere(&host).await;
 
-    store.delete_hook(&deleted.as_str().into(), now_ms()).await.unwrap();
+    store.delete_hook(&deleted.as_str().into(), &[], now_ms()).await.unwrap();
     tell(&host, "doc_deleted", &deleted).await;
     expect_uri(&host, SOON, &deleted, None).await;
     store.put_hook(&edited(&store, &disabled, "enabled", false).await, now_ms()).await.unwrap();

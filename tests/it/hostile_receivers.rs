@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hookbox::message::Object;
+use hookbox::{message::Object, store::AttemptQuery};
 use hookbox_tests::{
     real_program::Place,
     receiver::{Answer, Receiver},
@@ -119,9 +119,9 @@ async fn a_gzip_bomb_is_bounded_after_decompression() {
     assert!(most < before + (64 << 20), "from {before} to {most} bytes for a body of 2 MiB, 2 GiB unpacked");
     assert_eq!(host.stop().await, 0);
     let store = hookbox::store::open(&format!("sqlite:{}", place.path("hookbox.db").display())).await.unwrap();
-    let attempts = store.attempts(&MASTER.into(), None, 10).await.unwrap();
-    assert_eq!(attempts[0]["resp_body"].as_str().map(str::len), Some(65_536));
-    assert_eq!((attempts.len(), &attempts[0]["resp_body_cut"]), (1, &json!(true)));
+    let attempts = store.attempts(&AttemptQuery::newest(MASTER.into(), None, 10)).await.unwrap();
+    assert_eq!(attempts[0].document["resp_body"].as_str().map(str::len), Some(65_536));
+    assert_eq!((attempts.len(), &attempts[0].document["resp_body_cut"]), (1, &json!(true)));
 }
 
 #[tokio::test]
@@ -286,7 +286,7 @@ async fn a_slow_receiver_holds_up_nobody() {
     assert_eq!(slow.requests().len(), MESSAGES, "and still under way");
     // What hangs ends with its receiver.
     let id = hanging.id();
-    host.running.store.delete_hook(&id.as_str().into(), hookbox_tests::test_host::now_ms()).await.unwrap();
+    host.running.store.delete_hook(&id.as_str().into(), &[], hookbox_tests::test_host::now_ms()).await.unwrap();
     drop(slow);
     host.finish().await;
 }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fs, path::PathBuf, process::Command, time::Duration};
 
-use hookbox::store::SharedStore;
+use hookbox::store::{AttemptQuery, SharedStore};
 use hookbox_tests::{
     amqp::Amqp,
     broker::{Broker, Vhost},
@@ -97,7 +97,8 @@ async fn killed_between_attempt_and_retry_the_retry_comes() {
     let program = place.serve().await;
 
     amqp.publish(&channel_created(ACCOUNT)).await;
-    let attempts = async || store.attempts(&ACCOUNT.into(), Some(&id.as_str().into()), 10).await.unwrap().len();
+    let query = AttemptQuery::newest(ACCOUNT.into(), Some(id.as_str().into()), 10);
+    let attempts = async || store.attempts(&query).await.unwrap().len();
     eventually("the attempt to be recorded", async || match attempts().await {
         1 => Ok(()),
         other => Err(other),

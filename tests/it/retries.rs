@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use hookbox::clock::Clock;
+use hookbox::{
+    clock::Clock,
+    store::{UndeliveredQuery, UndeliveredRow},
+};
 use hookbox_tests::{
     receiver::{Answer, Receiver},
     samples::{ACCOUNT, channel_created},
@@ -24,6 +27,11 @@ fn at(clock: &Clock) -> Builder {
 
 fn noon() -> Clock {
     Clock::manual(1_800_000_000_000)
+}
+
+async fn undelivered(host: &TestHost, hook: &str) -> Vec<UndeliveredRow> {
+    let query = UndeliveredQuery::newest(ACCOUNT.into(), Some(hook.into()), 10);
+    host.running.store.undelivered(&query).await.unwrap()
 }
 
 async fn post(host: &TestHost) {
@@ -59,9 +67,9 @@ async fn a_hooks_own_schedule_is_kept_and_then_it_is_given_up() {
     let events: Vec<_> = attempts.iter().map(|attempt| &attempt["event_id"]).collect();
     assert!(events.iter().all(|event| *event == events[0]), "one firing has one webhook-id");
     host.expect_no_waiting().await;
-    let undelivered = host.running.store.undelivered(&hook.id().as_str().into(), 10).await.unwrap();
+    let undelivered = undelivered(&host, &hook.id()).await;
     assert_eq!(undelivered.len(), 1);
-    assert_eq!(undelivered[0].1, "retries exceeded; last: the receiver answered 503");
+    assert_eq!(undelivered[0].reason, "retries exceeded; last: the receiver answered 503");
     clock.advance(3_600_000);
     receiver.expect_silence(A_FEW_LOOKS).await;
     host.finish().await;
@@ -133,8 +141,8 @@ async fn what_another_try_cannot_mend_is_given_up_at_once() {
         let host = at(&noon()).hook(hook.clone()).start().await;
         post(&host).await;
         host.expect_attempts(&hook.id(), 1).await;
-        let undelivered = host.running.store.undelivered(&hook.id().as_str().into(), 10).await.unwrap();
-        assert_eq!(undelivered[0].1, format!("the receiver answered {status}; this is not tried again"));
+        let undelivered = undelivered(&host, &hook.id()).await;
+        assert_eq!(undelivered[0].reason, format!("the receiver answered {status}; this is not tried again"));
         host.expect_no_waiting().await;
         host.finish().await;
     }

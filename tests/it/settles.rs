@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use hookbox::store::DeadLetterQuery;
 use hookbox_tests::{
     bad_modules,
     eventually::eventually,
@@ -170,7 +171,7 @@ async fn taken_when_a_module_fails_on_it_and_kept_for_that_module() {
     let (status, envelope) = post(&host, &message).await;
     assert_eq!((status, &envelope["data"][0]["firings"]), (202, &json!(1)), "{envelope}");
     receiver.expect_requests(1).await;
-    let letters = host.running.store.dead_letters(10).await.unwrap();
+    let letters = host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].module.as_ref().map(|module| module.as_str()), Some("trap"));
     assert_eq!(letters[0].message.body.as_bytes(), message.body);
@@ -272,7 +273,7 @@ async fn sent_back_when_it_cannot_be_kept_for_a_module_that_fails() {
     assert_eq!((status, &envelope["data"][0]["settlement"]), (503, &json!("requeue")), "{envelope}");
     fault.mend().await;
     assert_eq!(post(&host, &message).await.0, 202);
-    assert_eq!(host.running.store.dead_letters(10).await.unwrap().len(), 1);
+    assert_eq!(host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().len(), 1);
     host.finish().await;
 }
 
@@ -291,7 +292,7 @@ async fn kept_as_a_dead_letter_when_the_broker_has_delivered_it_as_often_as_it_m
     let poisoned = channel_created(ACCOUNT);
     host.publish(poisoned.clone()).await;
     let letters = eventually("a dead letter", async || {
-        let letters = host.running.store.dead_letters(10).await.unwrap();
+        let letters = host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap();
         if letters.is_empty() { Err(receiver.requests().len()) } else { Ok(letters) }
     })
     .await;

@@ -18,6 +18,7 @@ use hookbox::{
     ingress::Settlement,
     message::{AccountId, Object, UnixMs},
     settings::Settings,
+    store::AttemptQuery,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -168,14 +169,18 @@ impl TestHost {
 
     /// The attempts of a hook of [`ACCOUNT`], newest first.
     pub async fn attempts(&self, hook: &str) -> Vec<Object> {
-        let attempts = self.running.store.attempts(&ACCOUNT.into(), Some(&hook.into()), 1000).await;
-        attempts.unwrap_or_else(|error| panic!("{error}"))
+        self.recorded(Some(hook)).await
     }
 
     /// The attempts of all hooks of [`ACCOUNT`], newest first.
     pub async fn attempts_of_all(&self) -> Vec<Object> {
-        let attempts = self.running.store.attempts(&ACCOUNT.into(), None, 1000).await;
-        attempts.unwrap_or_else(|error| panic!("{error}"))
+        self.recorded(None).await
+    }
+
+    async fn recorded(&self, hook: Option<&str>) -> Vec<Object> {
+        let query = AttemptQuery::newest(ACCOUNT.into(), hook.map(Into::into), 1000);
+        let attempts = self.running.store.attempts(&query).await.unwrap_or_else(|error| panic!("{error}"));
+        attempts.into_iter().map(|attempt| attempt.document).collect()
     }
 
     /// Waits until the hook has so many attempts.
@@ -392,12 +397,7 @@ impl Builder {
         documents.extend(self.hooks.iter().map(HookDraft::document));
         import(settings, &documents).await;
         let store = host::open_store(settings).await.unwrap_or_else(|error| panic!("{error}"));
-        let key = hookbox::account::KeyRecord {
-            hash: hookbox::account::hash_key(TENANT_KEY),
-            account: AccountId::from(ACCOUNT),
-            name: "test".into(),
-            created_ms: now_ms(),
-        };
+        let key = hookbox::account::KeyRecord::new(TENANT_KEY, AccountId::from(ACCOUNT), "test", now_ms());
         store.put_key(&key).await.unwrap_or_else(|error| panic!("{error}"));
         store.close().await;
     }

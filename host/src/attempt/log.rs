@@ -5,7 +5,8 @@
 //! `store.group_rows_max` rows; while one is being written the next one fills, so under load nobody waits for the
 //! clock.
 //!
-//! [`AttemptLog::run`] does the writing, and removes what is too old, at start and every hour. It can be started anew at
+//! [`AttemptLog::run`] does the writing, and removes what is too old (attempts, ended bulk resends, dead letters), at start
+//! and every hour. It can be started anew at
 //! any time: what waits in the queue stays there. Entries of a group that could not be written are answered with the
 //! error, and their messages go back.
 
@@ -26,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    settings::{AttemptSettings, StoreSettings, WebhookSettings},
+    settings::{AttemptSettings, DeadLetterSettings, StoreSettings, WebhookSettings},
     store::{Entry, FiringChange, SharedStore, StoreError, StoreResult},
 };
 
@@ -48,6 +49,7 @@ pub struct AttemptLog {
     group_wait: Duration,
     group_rows_max: usize,
     keep_days: u64,
+    dead_letters: DeadLetterSettings,
     log_successes: AtomicBool,
     queue: mpsc::Sender<Queued>,
     /// The other end of the queue; outlives the writer, who holds it while it runs.
@@ -61,6 +63,7 @@ impl AttemptLog {
         store: SharedStore,
         groups: &StoreSettings,
         attempts: &AttemptSettings,
+        dead_letters: &DeadLetterSettings,
         webhooks: &WebhookSettings,
         clock: Clock,
     ) -> Self {
@@ -72,6 +75,7 @@ impl AttemptLog {
             group_wait: Duration::from_millis(groups.group_wait_ms),
             group_rows_max,
             keep_days: attempts.keep_days,
+            dead_letters: dead_letters.clone(),
             log_successes: AtomicBool::new(webhooks.log_successful_attempts),
             queue,
             waiting: Mutex::new(waiting),
@@ -160,14 +164,24 @@ impl AttemptLog {
     }
 
     async fn prune(&self) {
-        let before_ms = self.clock.now_ms().saturating_sub(self.keep_days.saturating_mul(DAY_MS));
-        match self.store.prune_attempts(before_ms).await {
-            Ok(0) => {}
-            Ok(pruned) => tracing::info!(pruned, "attempts older than attempts.keep_days were removed"),
-            Err(error) => {
-                let cause = error.source().map(ToString::to_string).unwrap_or_default();
-                tracing::warn!(%error, %cause, "old attempts could not be removed; tried again in an hour");
-            }
+        let now_ms = self.clock.now_ms();
+        let before = |days: u64| now_ms.saturating_sub(days.saturating_mul(DAY_MS));
+        let before_ms = before(self.keep_days);
+        pruned("attempts", self.store.prune_attempts(before_ms).await);
+        pruned("ended bulk resends", self.store.prune_jobs(before_ms).await);
+        let DeadLetterSettings { keep_days, rows_max } = self.dead_letters;
+        pruned("dead letters", self.store.prune_dead_letters(before(keep_days), rows_max).await);
+    }
+}
+
+/// Says what came of removing what is too old, or too many.
+fn pruned(what: &str, rows: StoreResult<u64>) {
+    match rows {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "old {what} were removed"),
+        Err(error) => {
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(%error, %cause, "old {what} could not be removed; tried again in an hour");
         }
     }
 }
@@ -180,17 +194,18 @@ mod tests {
     use crate::{
         attempt::Outcome,
         settings::Settings,
-        store::{behaviour, sqlite::SqliteStore},
+        store::{AttemptQuery, behaviour, sqlite::SqliteStore},
     };
 
     async fn log(group_wait_ms: u64, group_rows_max: u64) -> (Arc<AttemptLog>, TempDir) {
         let folder = tempfile::tempdir().expect("a folder");
         let url = format!("sqlite:{}", folder.path().join("hookbox.db").display());
         let store = SqliteStore::open(&url).await.expect("it opens");
-        let Settings { store: groups, webhooks, .. } = Settings::default();
+        let Settings { store: groups, dead_letters, webhooks, .. } = Settings::default();
         let groups = StoreSettings { group_wait_ms, group_rows_max, ..groups };
         let attempts = AttemptSettings { keep_days: 1 };
-        let log = AttemptLog::new(Arc::new(store), &groups, &attempts, &webhooks, Clock::manual(DAY_MS * 30));
+        let clock = Clock::manual(DAY_MS * 30);
+        let log = AttemptLog::new(Arc::new(store), &groups, &attempts, &dead_letters, &webhooks, clock);
         (Arc::new(log), folder)
     }
 
@@ -212,7 +227,7 @@ mod tests {
     }
 
     async fn recorded(log: &AttemptLog) -> usize {
-        log.store.attempts(&"a1".into(), None, 10_000).await.expect("they are read").len()
+        log.store.attempts(&AttemptQuery::newest("a1".into(), None, 10_000)).await.expect("they are read").len()
     }
 
     async fn record_all(log: &Arc<AttemptLog>, numbers: std::ops::Range<u64>) -> Vec<StoreResult<()>> {

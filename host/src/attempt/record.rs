@@ -149,6 +149,7 @@ mod tests {
             duration_ms: 17,
             next_try_ms: None,
             retries_left: 0,
+            payload: None,
         }
     }
 

@@ -23,6 +23,7 @@ use crate::{
     kazoo::import,
     message::{AccountId, HookId},
     settings::Settings,
+    store::AttemptQuery,
     telemetry,
 };
 
@@ -162,8 +163,9 @@ async fn summary(host: &RunningHost) -> Result<(), String> {
     println!("\n  {:<36} {:>9} {:>9}  now", "hook", "delivered", "failed");
     for (account, hook, name) in documents::hook_names() {
         let (account, hook) = (AccountId::from(account), HookId::from(hook));
-        let attempts = host.store.attempts(&account, Some(&hook), 1000).await.map_err(|error| chain(&error))?;
-        let delivered = attempts.iter().filter(|attempt| attempt["result"] == "success").count();
+        let query = AttemptQuery::newest(account, Some(hook.clone()), 1000);
+        let attempts = host.store.attempts(&query).await.map_err(|error| chain(&error))?;
+        let delivered = attempts.iter().filter(|attempt| attempt.document["result"] == "success").count();
         let record = host.store.hook(&hook).await.map_err(|error| chain(&error))?;
         let now = record
             .and_then(|record| record.disabled_message)

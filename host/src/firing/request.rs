@@ -110,6 +110,12 @@ pub fn prepare(hook: &Hook, event: &Event, firing: Firing<'_>) -> (PreparedReque
     (PreparedRequest { verb: hook.verb, uri, headers, body }, sent)
 }
 
+/// Whether the body of what was sent is the payload as JSON; from anything else (a form, a query string, a request that
+/// could not be made) the payload cannot be had back.
+pub fn shows_payload(hook: &Hook, sent: &SentRequest) -> bool {
+    hook.verb != Verb::Get && hook.format == Format::Json && !sent.body.is_empty()
+}
+
 /// The verb as HTTP writes it.
 pub fn method(verb: Verb) -> &'static str {
     match verb {

@@ -1,8 +1,8 @@
 //! What a first start makes and later ones find: the master account, its key, the cluster's id.
 
 use crate::{
-    account::{Account, KeyRecord, hash_key, new_key},
-    message::{AccountId, UnixMs},
+    account::{Account, AccountRecord, KeyRecord, new_key},
+    message::{AccountId, Object, UnixMs},
     settings::Settings,
     store::{SharedStore, StoreError},
 };
@@ -14,10 +14,13 @@ pub async fn master_account(settings: &Settings, store: &SharedStore, now_ms: Un
         None => store.keep_value("master.account_id", &random_id()).await?,
     };
     let id = AccountId::from(id);
-    let known = store.accounts().await?.into_iter().any(|account| account.id == id);
-    if !known {
-        let master = Account { id: id.clone(), name: "master".into(), tree: Vec::new(), reseller: None };
-        store.put_account(&master, now_ms).await?;
+    if store.account(&id).await?.is_none() {
+        let account = Account { id: id.clone(), name: "master".into(), tree: Vec::new(), reseller: None };
+        // Whoever has no reseller nearer has this one.
+        let master =
+            AccountRecord { account, is_reseller: true, document: Object::new(), revision: 0, created_ms: now_ms };
+        // A conflict: another process, started at the same time, was faster.
+        store.save_account(&master, None, &[], now_ms).await?;
     }
     Ok(id)
 }
@@ -35,8 +38,7 @@ pub(super) async fn master_key(
         None if store.kept_value("master.api_key_made").await?.is_some() => return Ok(None),
         None => (new_key(), true),
     };
-    let (hash, account) = (hash_key(&key), master.clone());
-    store.put_key(&KeyRecord { hash, account, name: "master".into(), created_ms: now_ms }).await?;
+    store.put_key(&KeyRecord::new(&key, master.clone(), "master", now_ms)).await?;
     if made {
         store.keep_value("master.api_key_made", "yes").await?;
     }

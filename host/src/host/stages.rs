@@ -111,6 +111,7 @@ impl Stages {
             Arc::clone(&store),
             &settings.store,
             &settings.attempts,
+            &settings.dead_letters,
             &settings.webhooks,
             clock.clone(),
         ));

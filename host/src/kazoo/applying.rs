@@ -155,8 +155,12 @@ impl Applier {
     async fn remove(&self, origin: &Origin) -> StoreResult<()> {
         let now_ms = self.clock.now_ms();
         match &origin.thing {
-            Thing::Hook(hook) => drop(self.store.delete_hook(hook, now_ms).await?),
-            Thing::Key(hash) => drop(self.store.delete_key(hash).await?),
+            Thing::Hook(hook) => drop(self.store.delete_hook(hook, &[], now_ms).await?),
+            Thing::Key(hash) => {
+                if let Some(key) = self.store.key(hash).await? {
+                    self.store.delete_key(&key.account, &key.id).await?;
+                }
+            }
             Thing::Number(number) => drop(self.store.delete_numbers(std::slice::from_ref(number)).await?),
             Thing::Account(account) if *account == self.master => {
                 tracing::warn!(%account, "the master account has gone from CouchDB; it stays here");

@@ -14,6 +14,7 @@ pub fn of_module(module: &Module, message: &Message, error: &ModuleError, now_ms
         module: Some(module.id().clone()),
         module_version: module.metadata.version.clone(),
         reason: error.to_string(),
+        owner: message.within.as_ref().or(module.owner.as_ref()).cloned(),
         message: message.clone(),
     }
 }
@@ -27,6 +28,7 @@ pub fn of_broker(message: &Message, now_ms: UnixMs) -> DeadLetter {
         module_version: String::new(),
         reason: "the broker delivered it as often as it may (amqp.delivery_limit); Hookbox died or failed each time"
             .into(),
+        owner: message.within.clone(),
         message: message.clone(),
     }
 }

@@ -23,8 +23,8 @@ pub(super) fn problems(settings: &Settings, place: &str, variables: &[String]) -
 
 /// Every number with a bound of its own.
 fn numbers(settings: &Settings, check: &mut Check<'_>) {
-    let Settings { api, store, amqp, ingress, modules, firing, attempts, webhooks, kazoo, supervisor, shutdown, .. } =
-        settings;
+    let Settings { api, store, amqp, ingress, modules, firing, attempts, dead_letters, .. } = settings;
+    let Settings { webhooks, kazoo, supervisor, shutdown, .. } = settings;
     for (key, value, bounds) in [
         ("api.body_bytes_max", api.body_bytes_max, 1..=8_000_000),
         ("api.request_timeout_ms", api.request_timeout_ms, 100..=600_000),
@@ -72,6 +72,8 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("firing.headers_bytes_max", firing.headers_bytes_max, 0..=65_536),
         ("firing.old_secret_hours", firing.old_secret_hours, 0..=168),
         ("attempts.keep_days", attempts.keep_days, 1..=3650),
+        ("dead_letters.keep_days", dead_letters.keep_days, 1..=3650),
+        ("dead_letters.rows_max", dead_letters.rows_max, 1..=100_000_000),
         ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), 1..=1_000_000),
         ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, 1000..=86_400_000),
         ("kazoo.couchdb_timeout_ms", kazoo.couchdb_timeout_ms, 100..=120_000),

@@ -124,6 +124,13 @@ pub struct AttemptSettings {
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
+pub struct DeadLetterSettings {
+    pub keep_days: u64,
+    pub rows_max: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
     pub attempt_failure_count: u32,
     pub attempt_failure_expiry_ms: u64,

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    account::hash_key,
     attempt::{Fault, Outcome, SentRequest},
     hook::{Format, Hook, SealedSecret, Verb},
     message::{Event, Source, Target},
@@ -72,6 +73,7 @@ pub(crate) fn attempt(id: u64, hook: &str, at_ms: UnixMs) -> Attempt {
         duration_ms: 3,
         next_try_ms: None,
         retries_left: 0,
+        payload: None,
     }
 }
 
@@ -113,6 +115,11 @@ async fn counts(store: &SharedStore) -> (u64, u64) {
     (waiting, undelivered)
 }
 
+async fn undelivered(store: &SharedStore, hook: &str, limit: u32) -> Vec<UndeliveredRow> {
+    let query = UndeliveredQuery::newest("a1".into(), Some(hook.into()), limit);
+    store.undelivered(&query).await.expect("they are read")
+}
+
 async fn claim(store: &SharedStore, now_ms: UnixMs) -> Vec<Firing> {
     store.claim_due(now_ms, now_ms + 1000, 100).await.expect("they are claimed")
 }
@@ -139,12 +146,12 @@ pub(crate) async fn a_deleted_account_takes_what_is_its_own(store: SharedStore) 
     store.put_account(&account("a1", &[]), NOW).await.expect("written");
     store.put_hook(&hook("h1", "a1"), NOW).await.expect("written");
     store.put_number("+1312", &"a1".into()).await.expect("written");
-    let key = KeyRecord { hash: "f00d".into(), account: "a1".into(), name: "k".into(), created_ms: NOW };
+    let key = KeyRecord::new("f00d", "a1".into(), "k", NOW);
     store.put_key(&key).await.expect("written");
     assert!(store.delete_account(&"a1".into(), NOW).await.expect("deleted"));
     assert_eq!(store.hook(&"h1".into()).await.expect("read"), None);
     assert_eq!(store.numbers().await.expect("read"), []);
-    assert_eq!(store.key("f00d").await.expect("read"), None);
+    assert_eq!(store.key(&hash_key("f00d")).await.expect("read"), None);
 }
 
 pub(crate) async fn keeps_numbers_and_keys(store: SharedStore) {
@@ -152,13 +159,13 @@ pub(crate) async fn keeps_numbers_and_keys(store: SharedStore) {
     assert!(!store.put_number("+1312", &"a1".into()).await.expect("written"));
     assert!(store.put_number("+1312", &"a2".into()).await.expect("written"));
     assert_eq!(store.numbers().await.expect("read"), [("+1312".to_owned(), AccountId::from("a2"))]);
-    let key = KeyRecord { hash: "f00d".into(), account: "a1".into(), name: "k".into(), created_ms: NOW };
+    let key = KeyRecord::new("f00d", "a1".into(), "k", NOW);
     assert!(store.put_key(&key).await.expect("written"));
     assert!(!store.put_key(&KeyRecord { created_ms: NOW + 1, ..key.clone() }).await.expect("written"));
-    assert_eq!(store.key("f00d").await.expect("read"), Some(key.clone()));
-    assert_eq!(store.keys(&"a1".into()).await.expect("read"), [key]);
-    assert!(store.delete_key("f00d").await.expect("revoked"));
-    assert_eq!(store.key("f00d").await.expect("read"), None);
+    assert_eq!(store.key(&hash_key("f00d")).await.expect("read"), Some(key.clone()));
+    assert_eq!(store.keys(&"a1".into()).await.expect("read"), [key.clone()]);
+    assert!(store.delete_key(&key.account, &key.id).await.expect("revoked"));
+    assert_eq!(store.key(&hash_key("f00d")).await.expect("read"), None);
 }
 
 pub(crate) async fn keeps_hooks_and_tells_what_changed(store: SharedStore) {
@@ -171,8 +178,8 @@ pub(crate) async fn keeps_hooks_and_tells_what_changed(store: SharedStore) {
     let mut edited = first.clone();
     edited.document.insert("name".into(), "edited".into());
     assert!(store.put_hook(&edited, NOW).await.expect("written"));
-    assert!(store.delete_hook(&second.id, NOW).await.expect("deleted"));
-    assert!(!store.delete_hook(&second.id, NOW).await.expect("deleted"));
+    assert!(store.delete_hook(&second.id, &[], NOW).await.expect("deleted"));
+    assert!(!store.delete_hook(&second.id, &[], NOW).await.expect("deleted"));
     let later = store.hooks_since(seen.cursor, 10).await.expect("read");
     match later.changes.as_slice() {
         [HookChange::Saved(saved), HookChange::Deleted(account, id)] => {
@@ -203,8 +210,8 @@ pub(crate) async fn disables_a_hook_in_one_step(store: SharedStore) {
     assert_eq!((disabled.disabled_message.as_deref(), disabled.revision), (Some("too many failed attempts"), 2));
     assert_eq!(store.failure_count(&id, 0).await.expect("counted"), 0);
     assert_eq!(counts(&store).await, (1, 1), "those of other hooks wait on");
-    let undelivered = store.undelivered(&id, 10).await.expect("read");
-    assert_eq!(undelivered[0].1, "the hook was disabled: too many failed attempts");
+    let undelivered = undelivered(&store, "h1", 10).await;
+    assert_eq!(undelivered[0].reason, "the hook was disabled: too many failed attempts");
     let kept = store.notices(10).await.expect("read");
     assert_eq!(kept.len(), 1);
     assert_eq!(Notice { id: 0, ..kept[0].clone() }, notice);
@@ -215,7 +222,7 @@ pub(crate) async fn disables_a_hook_in_one_step(store: SharedStore) {
 pub(crate) async fn a_deleted_hook_leaves_no_firings(store: SharedStore) {
     store.put_hook(&hook("h1", "a1"), NOW).await.expect("written");
     store.commit(&wait(firing(1, "h1", None), NOW)).await.expect("committed");
-    store.delete_hook(&"h1".into(), NOW).await.expect("deleted");
+    store.delete_hook(&"h1".into(), &[], NOW).await.expect("deleted");
     assert_eq!(counts(&store).await, (0, 0));
 }
 
@@ -235,10 +242,10 @@ pub(crate) async fn records_attempts_with_their_firings(store: SharedStore) {
     store.commit(&group).await.expect("committed");
     store.commit(&group).await.expect("committed again, as if the answer had been lost");
     let (account, hook) = (AccountId::from("a1"), HookId::from("h1"));
-    assert_eq!(store.attempts(&account, None, 1000).await.expect("read").len(), 700);
-    let newest = store.attempts(&account, Some(&hook), 2).await.expect("read");
-    assert_eq!(newest[0]["id"], json!(attempt(698, "h1", NOW + 698).id), "the newest first");
-    assert_eq!(store.attempts(&"a2".into(), Some(&hook), 2).await.expect("read").len(), 0, "of its own account only");
+    assert_eq!(store.attempts(&AttemptQuery::newest(account.clone(), None, 1000)).await.expect("read").len(), 700);
+    let newest = store.attempts(&AttemptQuery::newest(account, Some(hook.clone()), 2)).await.expect("read");
+    assert_eq!(newest[0].document["id"], json!(attempt(698, "h1", NOW + 698).id), "the newest first");
+    assert_eq!(store.attempts(&AttemptQuery::newest("a2".into(), Some(hook), 2)).await.expect("read").len(), 0, "of its own account only");
     assert_eq!(counts(&store).await, (350, 175));
     let claimed = claim(&store, NOW + 3).await;
     let claimed: Vec<_> = claimed.iter().map(|firing| (firing.id.as_str(), firing.tries)).collect();
@@ -400,9 +407,9 @@ pub(crate) async fn what_was_not_delivered_can_be_sent_again(store: SharedStore)
         store.commit(&change(given_up)).await.expect("committed");
     }
     let hook = HookId::from("h1");
-    let listed = store.undelivered(&hook, 2).await.expect("read");
-    assert_eq!(listed.iter().map(|(_, reason)| reason.as_str()).collect::<Vec<_>>(), ["2", "1"], "newest first");
-    let one = &listed[0].0.id;
+    let listed = undelivered(&store, "h1", 2).await;
+    assert_eq!(listed.iter().map(|row| row.reason.as_str()).collect::<Vec<_>>(), ["2", "1"], "newest first");
+    let one = &listed[0].firing.id;
     assert_eq!(store.resend(&"h2".into(), Some(one), NOW).await.expect("sent"), 0, "it is another hook's");
     assert_eq!(store.resend(&hook, Some(one), NOW).await.expect("sent"), 1);
     assert_eq!(store.resend(&hook, None, NOW).await.expect("sent"), 2);
@@ -418,7 +425,7 @@ pub(crate) async fn prunes_what_is_old(store: SharedStore) {
     }
     store.commit(&group).await.expect("committed");
     assert_eq!(store.prune_attempts(NOW + 1100).await.expect("pruned"), 1100);
-    assert_eq!(store.attempts(&"a1".into(), None, 1000).await.expect("read").len(), 100);
+    assert_eq!(store.attempts(&AttemptQuery::newest("a1".into(), None, 1000)).await.expect("read").len(), 100);
     assert_eq!(counts(&store).await, (0, 1));
     assert_eq!(store.prune_attempts(NOW + 1100).await.expect("pruned"), 0);
 }
@@ -472,11 +479,12 @@ pub(crate) async fn keeps_modules_letters_values_and_settings(store: SharedStore
         module: Some("m1".into()),
         module_version: "1.0.0".into(),
         reason: "traps".into(),
+        owner: None,
         message: message.clone(),
     };
     let id = store.put_dead_letter(&letter).await.expect("kept");
     let last = store.put_dead_letter(&DeadLetter { module: None, ..letter }).await.expect("kept");
-    let letters = store.dead_letters(10).await.expect("read");
+    let letters = store.dead_letters(&DeadLetterQuery::newest(10)).await.expect("read");
     assert_eq!(letters.iter().map(|letter| letter.id).collect::<Vec<_>>(), [last, id], "newest first");
     assert_eq!((&letters[1].message, &letters[0].module), (&message, &None));
 

@@ -4,10 +4,16 @@
 //! before a call returns (`synchronous = FULL`), so it survives a power cut. Other processes may open the same file
 //! (`hookbox import` beside a running host): they wait for each other's writes.
 
+mod account_writes;
 mod accounts;
+mod attempts;
 mod commit;
+mod dead_letters;
 mod firings;
 mod hooks;
+mod jobs;
+mod keys;
+mod numbers;
 mod opening;
 mod origins;
 mod upkeep;
@@ -18,13 +24,17 @@ use async_trait::async_trait;
 use sqlx::{Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
 
 use super::{
-    Changes, DeadLetter, Entry, FiringCounts, HookChange, ModuleRecord, Notice, Store, StoreError, StoreResult,
+    AttemptQuery, AttemptRow, Changes, DeadLetter, DeadLetterQuery, Entry, FiringCounts, HookChange, ModuleRecord,
+    Notice, ResendJob, Saved, Store, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow,
 };
 use crate::{
-    account::{Account, KeyRecord},
+    account::{Account, AccountRecord, KeyRecord},
     hook::HookRecord,
     message::{AccountId, Firing, HookId, Object, UnixMs, WebhookId},
 };
+
+/// Rows that one transaction prunes: few, so that groups of attempts get in between.
+const PRUNED_AT_ONCE: u32 = 500;
 
 /// The store in one SQLite file.
 #[derive(Clone, Debug)]
@@ -88,16 +98,52 @@ impl Store for SqliteStore {
         self.list_accounts().await
     }
 
-    async fn put_accounts(&self, accounts: &[Account], _now_ms: UnixMs) -> StoreResult<Vec<bool>> {
-        self.write_accounts(accounts).await
+    async fn put_accounts(&self, accounts: &[Account], now_ms: UnixMs) -> StoreResult<Vec<bool>> {
+        self.write_accounts(accounts, now_ms).await
     }
 
     async fn accounts_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<Result<Account, AccountId>>> {
         self.account_changes(cursor, limit).await
     }
 
-    async fn delete_account(&self, id: &AccountId, _now_ms: UnixMs) -> StoreResult<bool> {
-        self.remove_account(id).await
+    async fn account(&self, id: &AccountId) -> StoreResult<Option<AccountRecord>> {
+        self.find_account(id).await
+    }
+
+    async fn accounts_below(
+        &self,
+        root: &AccountId,
+        children_only: bool,
+        after: Option<&AccountId>,
+        limit: u32,
+    ) -> StoreResult<Vec<AccountRecord>> {
+        self.list_accounts_below(root, children_only, after, limit).await
+    }
+
+    async fn accounts_named(&self, field: &str, text: &str) -> StoreResult<Vec<AccountId>> {
+        self.find_accounts_named(field, text).await
+    }
+
+    async fn save_account(
+        &self,
+        record: &AccountRecord,
+        based_on: Option<i64>,
+        notices: &[Notice],
+        _now_ms: UnixMs,
+    ) -> StoreResult<Saved> {
+        self.save_one_account(record, based_on, notices).await
+    }
+
+    async fn save_accounts(&self, records: &[AccountRecord], notices: &[Notice], _now_ms: UnixMs) -> StoreResult<bool> {
+        self.save_many_accounts(records, notices).await
+    }
+
+    async fn delete_accounts(&self, ids: &[AccountId], notices: &[Notice], _now_ms: UnixMs) -> StoreResult<u64> {
+        self.remove_accounts(ids, notices).await
+    }
+
+    async fn numbers_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<(String, Option<AccountId>)>> {
+        self.number_changes(cursor, limit).await
     }
 
     async fn numbers(&self) -> StoreResult<Vec<(String, AccountId)>> {
@@ -124,8 +170,16 @@ impl Store for SqliteStore {
         self.list_keys(account).await
     }
 
-    async fn delete_key(&self, hash: &str) -> StoreResult<bool> {
-        self.remove_key(hash).await
+    async fn key_by_id(&self, id: &str) -> StoreResult<Option<KeyRecord>> {
+        self.find_key_by_id(id).await
+    }
+
+    async fn touch_key(&self, id: &str, now_ms: UnixMs) -> StoreResult<()> {
+        self.note_use_of_key(id, now_ms).await
+    }
+
+    async fn delete_key(&self, account: &AccountId, id: &str) -> StoreResult<bool> {
+        self.remove_key(account, id).await
     }
 
     async fn hook(&self, id: &HookId) -> StoreResult<Option<HookRecord>> {
@@ -136,8 +190,31 @@ impl Store for SqliteStore {
         self.write_hooks(records).await
     }
 
-    async fn delete_hook(&self, id: &HookId, _now_ms: UnixMs) -> StoreResult<bool> {
-        self.remove_hook(id).await
+    async fn save_hook(
+        &self,
+        record: &HookRecord,
+        based_on: Option<i64>,
+        notices: &[Notice],
+        _now_ms: UnixMs,
+    ) -> StoreResult<Saved> {
+        self.save_one_hook(record, based_on, notices).await
+    }
+
+    async fn hooks_of(&self, account: &AccountId, after: Option<&HookId>, limit: u32) -> StoreResult<Vec<HookRecord>> {
+        self.list_hooks_of(account, false, after, limit).await
+    }
+
+    async fn switched_off_hooks(
+        &self,
+        account: &AccountId,
+        after: Option<&HookId>,
+        limit: u32,
+    ) -> StoreResult<Vec<HookRecord>> {
+        self.list_hooks_of(account, true, after, limit).await
+    }
+
+    async fn delete_hook(&self, id: &HookId, notices: &[Notice], _now_ms: UnixMs) -> StoreResult<bool> {
+        self.remove_hook(id, notices).await
     }
 
     async fn hooks_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>> {
@@ -164,20 +241,30 @@ impl Store for SqliteStore {
         self.count_firings(hook).await
     }
 
-    async fn undelivered(&self, hook: &HookId, limit: u32) -> StoreResult<Vec<(Firing, String)>> {
-        self.list_undelivered(hook, limit).await
+    async fn undelivered(&self, query: &UndeliveredQuery) -> StoreResult<Vec<UndeliveredRow>> {
+        self.list_undelivered(query).await
     }
 
     async fn resend(&self, hook: &HookId, id: Option<&WebhookId>, now_ms: UnixMs) -> StoreResult<u64> {
         self.requeue_undelivered(hook, id, now_ms).await
     }
 
-    async fn attempts(&self, account: &AccountId, hook: Option<&HookId>, limit: u32) -> StoreResult<Vec<Object>> {
-        self.list_attempts(account, hook, limit).await
+    async fn send_again(&self, firings: &[Firing], job: Option<&ResendJob>, now_ms: UnixMs) -> StoreResult<bool> {
+        self.store_again(firings, job, now_ms).await
+    }
+
+    async fn attempts(&self, query: &AttemptQuery) -> StoreResult<Vec<AttemptRow>> {
+        self.list_attempts(query).await
+    }
+
+    async fn attempt(&self, account: &AccountId, id: &str) -> StoreResult<Option<AttemptRow>> {
+        self.find_attempt(account, id).await
     }
 
     async fn prune_attempts(&self, before_ms: UnixMs) -> StoreResult<u64> {
-        self.prune(before_ms).await
+        let pruned = self.remove_old_attempts(before_ms).await?;
+        self.prune_undelivered(before_ms).await?;
+        Ok(pruned)
     }
 
     async fn failure_count(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32> {
@@ -204,8 +291,44 @@ impl Store for SqliteStore {
         self.write_dead_letter(letter).await
     }
 
-    async fn dead_letters(&self, limit: u32) -> StoreResult<Vec<DeadLetter>> {
-        self.list_dead_letters(limit).await
+    async fn dead_letters(&self, query: &DeadLetterQuery) -> StoreResult<Vec<DeadLetter>> {
+        self.list_dead_letters(query).await
+    }
+
+    async fn dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>> {
+        self.find_dead_letter(id).await
+    }
+
+    async fn delete_dead_letter(&self, id: i64) -> StoreResult<bool> {
+        self.remove_dead_letter(id).await
+    }
+
+    async fn prune_dead_letters(&self, before_ms: UnixMs, rows_max: u64) -> StoreResult<u64> {
+        self.remove_old_dead_letters(before_ms, rows_max).await
+    }
+
+    async fn put_job(&self, job: &ResendJob) -> StoreResult<()> {
+        self.write_job(job).await
+    }
+
+    async fn job(&self, account: &AccountId, id: &str) -> StoreResult<Option<ResendJob>> {
+        self.find_job(account, id).await
+    }
+
+    async fn jobs(&self, account: &AccountId, limit: u32) -> StoreResult<Vec<ResendJob>> {
+        self.list_jobs(account, limit).await
+    }
+
+    async fn claim_job(&self, now_ms: UnixMs, until_ms: UnixMs) -> StoreResult<Option<ResendJob>> {
+        self.take_job(now_ms, until_ms).await
+    }
+
+    async fn stop_job(&self, account: &AccountId, id: &str, now_ms: UnixMs) -> StoreResult<bool> {
+        self.end_job(account, id, now_ms).await
+    }
+
+    async fn prune_jobs(&self, before_ms: UnixMs) -> StoreResult<u64> {
+        self.remove_old_jobs(before_ms).await
     }
 
     async fn put_notice(&self, notice: &Notice) -> StoreResult<()> {

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::{Import, text};
 use crate::{
-    account::{Account, KeyRecord, hash_key},
+    account::{Account, KeyRecord},
     message::{AccountId, Object},
-    store::{StoreResult, origins::Thing},
+    store::{Saved, StoreResult, origins::Thing},
 };
 
 /// Rows that are written in one transaction.
@@ -20,15 +20,15 @@ impl Import<'_> {
         for document in documents {
             let Some(id) = self.id(document, "account") else { continue };
             match self.account(id, document) {
-                Ok(account) => read.push((account, text(document, "pvt_api_key"))),
+                Ok(account) => read.push((account, document)),
                 Err(reason) => self.report.refuse(id, reason),
             }
         }
         // Parents have shorter trees than their children; whatever is refused takes along what is below it.
         read.sort_by_key(|(account, _)| account.tree.len());
         let mut accounts = Vec::with_capacity(read.len());
-        let mut keys = Vec::new();
-        for (account, key) in read {
+        let (mut documents_read, mut keys) = (Vec::new(), Vec::new());
+        for (account, document) in read {
             if let Some(unknown) = account.tree.iter().find(|ancestor| !self.knows(ancestor)) {
                 let reason = format!("account {unknown} of its pvt_tree is not known; put it into the file too");
                 self.report.refuse(account.id.as_str(), reason);
@@ -36,21 +36,43 @@ impl Import<'_> {
             }
             self.loaded.insert(account.id.clone());
             self.report.came(account.id.as_str(), Thing::Account(account.id.clone()), &account.id);
-            if let Some(key) = key.filter(|key| !key.is_empty()) {
-                let (hash, account) = (hash_key(key), account.id.clone());
-                keys.push(KeyRecord { hash, account, name: KEY_NAME.into(), created_ms: self.to.now_ms });
+            if let Some(key) = text(document, "pvt_api_key").filter(|key| !key.is_empty()) {
+                keys.push(KeyRecord::new(key, account.id.clone(), KEY_NAME, self.to.now_ms));
             }
             accounts.push(account);
+            documents_read.push(document);
         }
-        for some in accounts.chunks(ROWS_AT_ONCE) {
-            for changed in self.to.store.put_accounts(some, self.to.now_ms).await? {
-                self.report.accounts.add(changed);
+        for (some, documents) in accounts.chunks(ROWS_AT_ONCE).zip(documents_read.chunks(ROWS_AT_ONCE)) {
+            let changed = self.to.store.put_accounts(some, self.to.now_ms).await?;
+            for ((account, document), changed) in some.iter().zip(documents).zip(changed) {
+                let rest_changed = self.load_rest(account, document).await?;
+                self.report.accounts.add(changed || rest_changed);
             }
         }
         for key in keys {
             self.load_key(key).await?;
         }
         Ok(())
+    }
+
+    /// What a document says besides name and place: its realm and other public fields, and whether it is a reseller.
+    /// Whether that changed something. Whoever changes the account in the same moment goes before.
+    async fn load_rest(&self, account: &Account, document: &Object) -> StoreResult<bool> {
+        let Some(mut record) = self.to.store.account(&account.id).await? else { return Ok(false) };
+        let mut public: Object = document
+            .iter()
+            .filter(|(name, _)| !name.starts_with('_') && !name.starts_with("pvt_"))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        public.insert("name".to_owned(), account.name.as_str().into());
+        let is_reseller = record.is_reseller || document.get("pvt_reseller") == Some(&Value::Bool(true));
+        if record.document == public && record.is_reseller == is_reseller {
+            return Ok(false);
+        }
+        let based_on = record.revision;
+        (record.document, record.is_reseller) = (public, is_reseller);
+        let saved = self.to.store.save_account(&record, Some(based_on), &[], self.to.now_ms).await?;
+        Ok(matches!(saved, Saved::Done(_)))
     }
 
     /// A key that opens an account already is never moved to another, nor given another name.

@@ -60,8 +60,8 @@ type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 static INSERT_ATTEMPTS: LazyLock<Statements> = LazyLock::new(|| {
     Statements::new(
-        "INSERT INTO attempts (id, account, hook, at_ms, document) VALUES ",
-        "(?,?,?,?,?)",
+        "INSERT INTO attempts (id, account, hook, at_ms, document, payload) VALUES ",
+        "(?,?,?,?,?,?)",
         " ON CONFLICT (id) DO NOTHING",
     )
 });
@@ -175,6 +175,7 @@ impl SqliteStore {
                     .bind(text(attempt.hook.as_str()))
                     .bind(signed(attempt.at_ms))
                     .bind(document)
+                    .bind(attempt.payload.as_ref().map(|event| json(&event.payload)))
             })
             .await?;
         COUNT_FAILURES

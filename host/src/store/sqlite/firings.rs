@@ -1,21 +1,21 @@
-//! Stored firings: claiming, counting, listing, sending again; and the attempts that were recorded.
+//! Stored firings: claiming, counting, listing, sending again.
 
 use std::sync::Arc;
 
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{SqliteStore, each, failed, parsed, signed, unsigned};
+use super::{PRUNED_AT_ONCE, SqliteStore, failed, json, parsed, signed, unsigned};
 use crate::{
-    message::{AccountId, Firing, HookId, LeaseToken, Object, Target, UnixMs, WebhookId},
-    store::{FiringCounts, StoreError, StoreResult},
+    message::{Firing, HookId, LeaseToken, Target, UnixMs, WebhookId},
+    store::{FiringCounts, ResendJob, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow},
 };
 
+const READ: &str = "read firings";
 const CLAIM: &str = "claim firings";
-/// Rows that one transaction prunes: few, so that groups of attempts get in between.
-const PRUNED_AT_ONCE: u32 = 500;
+const AGAIN: &str = "send firings again";
 
 fn firing(row: &SqliteRow) -> StoreResult<Firing> {
-    let doing = failed("read firings");
+    let doing = failed(READ);
     let id: String = row.try_get("id").map_err(&doing)?;
     let inline: Option<String> = row.try_get("inline").map_err(&doing)?;
     let target = match inline {
@@ -32,6 +32,17 @@ fn firing(row: &SqliteRow) -> StoreResult<Firing> {
         created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
         lease: row.try_get::<Option<String>, _>("lease").map_err(&doing)?.map(LeaseToken),
         id: id.into(),
+    })
+}
+
+fn undelivered(row: &SqliteRow) -> StoreResult<UndeliveredRow> {
+    let doing = failed(READ);
+    let ended_ms = unsigned(row.try_get("due_ms").map_err(&doing)?);
+    Ok(UndeliveredRow {
+        cursor: (ended_ms, row.try_get("seq").map_err(&doing)?),
+        firing: Firing { lease: None, ..firing(row)? },
+        reason: row.try_get::<Option<String>, _>("reason").map_err(&doing)?.unwrap_or_default(),
+        ended_ms,
     })
 }
 
@@ -93,21 +104,61 @@ impl SqliteStore {
         Ok(FiringCounts { waiting: of(0), undelivered: of(1) })
     }
 
-    pub(super) async fn list_undelivered(&self, hook: &HookId, limit: u32) -> StoreResult<Vec<(Firing, String)>> {
-        let doing = failed("read undelivered firings");
-        let rows = sqlx::query(
-            "SELECT id, account, hook, lease, tries, created_ms, reason, inline, event FROM firings
-             WHERE hook = ? AND state = 1 ORDER BY due_ms DESC, seq DESC LIMIT ?",
-        )
-        .bind(hook.as_str())
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(&doing)?;
-        each(rows, |row| {
-            let reason = row.try_get::<Option<String>, _>("reason").map_err(&doing)?.unwrap_or_default();
-            Ok((Firing { lease: None, ..firing(row)? }, reason))
-        })
+    pub(super) async fn list_undelivered(&self, query: &UndeliveredQuery) -> StoreResult<Vec<UndeliveredRow>> {
+        let doing = failed(READ);
+        let limit = query.limit as usize;
+        let mut after = query.after.map_or((i64::MAX, i64::MAX), |(ended_ms, seq)| (signed(ended_ms), seq));
+        let mut listed = Vec::new();
+        while listed.len() < limit {
+            let rows = self.undelivered_page(query, after).await?;
+            for row in rows.iter().take(limit - listed.len()) {
+                match undelivered(row) {
+                    Ok(row) => listed.push(row),
+                    // One that cannot be read must not hide those after it.
+                    Err(error @ StoreError::Unreadable { .. }) => tracing::warn!(%error, "it is left out of the list"),
+                    Err(error) => return Err(error),
+                }
+            }
+            match rows.last() {
+                Some(last) if rows.len() == limit => {
+                    after = (last.try_get("due_ms").map_err(&doing)?, last.try_get("seq").map_err(&doing)?);
+                }
+                _ => break,
+            }
+        }
+        Ok(listed)
+    }
+
+    /// The next rows after a place, whatever is in them.
+    async fn undelivered_page(
+        &self,
+        query: &UndeliveredQuery,
+        (ended_ms, seq): (i64, i64),
+    ) -> StoreResult<Vec<SqliteRow>> {
+        // Each in the order of an index; the `+` keeps the other index out of it.
+        let text = match query.hook {
+            Some(_) => {
+                "SELECT seq, id, account, hook, due_ms, lease, tries, created_ms, reason, inline, event FROM firings
+                 WHERE hook = ?2 AND +account = ?1 AND state = 1 AND due_ms BETWEEN ?3 AND ?4
+                   AND (due_ms, seq) < (?5, ?6) ORDER BY due_ms DESC, seq DESC LIMIT ?7"
+            }
+            None => {
+                "SELECT seq, id, account, hook, due_ms, lease, tries, created_ms, reason, inline, event FROM firings
+                 WHERE account = ?1 AND ?2 IS NULL AND state = 1 AND due_ms BETWEEN ?3 AND ?4
+                   AND (due_ms, seq) < (?5, ?6) ORDER BY due_ms DESC, seq DESC LIMIT ?7"
+            }
+        };
+        sqlx::query(text)
+            .bind(query.account.as_str())
+            .bind(query.hook.as_ref().map(HookId::as_str))
+            .bind(signed(query.from_ms))
+            .bind(signed(query.to_ms))
+            .bind(ended_ms)
+            .bind(seq)
+            .bind(query.limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed(READ))
     }
 
     pub(super) async fn requeue_undelivered(
@@ -125,78 +176,50 @@ impl SqliteStore {
         .bind(id.map(WebhookId::as_str))
         .execute(&self.writer)
         .await
-        .map_err(failed("send firings again"))?;
+        .map_err(failed(AGAIN))?;
         Ok(done.rows_affected())
     }
 
-    pub(super) async fn list_attempts(
+    pub(super) async fn store_again(
         &self,
-        account: &AccountId,
-        hook: Option<&HookId>,
-        limit: u32,
-    ) -> StoreResult<Vec<Object>> {
-        let owner = match hook {
-            Some(hook) => format!("h{hook}"),
-            None => format!("a{account}"),
-        };
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT id, document FROM (
-               SELECT * FROM (
-                 SELECT seq, id, document FROM attempts
-                 WHERE seq > (SELECT seq FROM attempts_indexed) AND account = ?1 AND (?2 IS NULL OR hook = ?2)
-                 ORDER BY seq DESC LIMIT ?4)
-               UNION ALL
-               SELECT * FROM (
-                 SELECT a.seq, a.id, a.document FROM attempt_index AS i CROSS JOIN attempts AS a ON a.seq = i.seq
-                 WHERE i.owner = ?3 AND a.account = ?1 ORDER BY i.seq DESC LIMIT ?4))
-             ORDER BY seq DESC LIMIT ?4",
-        )
-        .bind(account.as_str())
-        .bind(hook.map(HookId::as_str))
-        .bind(owner)
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(failed("read attempts"))?;
-        rows.iter().map(|(id, document)| parsed("attempt", id, document)).collect()
+        firings: &[Firing],
+        job: Option<&ResendJob>,
+        now_ms: UnixMs,
+    ) -> StoreResult<bool> {
+        let mut transaction = self.begin(AGAIN).await?;
+        if let Some(job) = job
+            && !Self::advance_job(&mut transaction, job, now_ms).await?
+        {
+            return Ok(false);
+        }
+        for firing in firings {
+            let inline = match &firing.target {
+                Target::Stored(..) => None,
+                Target::Inline(hook) => Some(json(&**hook)),
+            };
+            sqlx::query(
+                "INSERT INTO firings (id, account, hook, state, due_ms, free_ms, tries, created_ms, inline, event)
+                 VALUES (?1, ?2, ?3, 0, ?4, ?4, 0, ?5, ?6, ?7)
+                 ON CONFLICT (id) DO UPDATE SET state = 0, due_ms = excluded.due_ms, free_ms = excluded.free_ms,
+                   tries = 0, lease = NULL, reason = NULL
+                 WHERE state = 1",
+            )
+            .bind(firing.id.as_str())
+            .bind(firing.target.account().as_str())
+            .bind(firing.target.hook_id().as_str())
+            .bind(signed(now_ms))
+            .bind(signed(firing.created_ms))
+            .bind(inline)
+            .bind(json(&*firing.event))
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed(AGAIN))?;
+        }
+        transaction.commit().await.map_err(failed(AGAIN))?;
+        Ok(true)
     }
 
-    pub(super) async fn prune(&self, before_ms: UnixMs) -> StoreResult<u64> {
-        let doing = failed("prune attempts");
-        let mut pruned = 0;
-        loop {
-            // Attempts lie in the order in which they were recorded, which is nearly that of time: when none of the
-            // oldest is old enough, none is.
-            let mut transaction = self.begin("prune attempts").await?;
-            let old: Vec<(i64, String, String)> = sqlx::query_as(
-                "SELECT seq, hook, account FROM (SELECT seq, hook, account, at_ms FROM attempts ORDER BY seq LIMIT ?)
-                 WHERE at_ms < ?",
-            )
-            .bind(PRUNED_AT_ONCE)
-            .bind(signed(before_ms))
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(&doing)?;
-            if old.is_empty() {
-                break;
-            }
-            for (seq, hook, account) in &old {
-                sqlx::query("DELETE FROM attempt_index WHERE owner IN ('h' || ?1, 'a' || ?2) AND seq = ?3")
-                    .bind(hook)
-                    .bind(account)
-                    .bind(seq)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(&doing)?;
-                sqlx::query("DELETE FROM attempts WHERE seq = ?")
-                    .bind(seq)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(&doing)?;
-            }
-            transaction.commit().await.map_err(&doing)?;
-            pruned += old.len() as u64;
-        }
+    pub(super) async fn prune_undelivered(&self, before_ms: UnixMs) -> StoreResult<()> {
         loop {
             let done = sqlx::query(
                 "DELETE FROM firings WHERE seq IN
@@ -206,9 +229,9 @@ impl SqliteStore {
             .bind(PRUNED_AT_ONCE)
             .execute(&self.writer)
             .await
-            .map_err(&doing)?;
+            .map_err(failed("prune undelivered firings"))?;
             if done.rows_affected() == 0 {
-                return Ok(pruned);
+                return Ok(());
             }
         }
     }

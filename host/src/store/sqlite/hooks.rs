@@ -6,8 +6,8 @@ use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
 use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
 use crate::{
     hook::HookRecord,
-    message::{HookId, Object, UnixMs},
-    store::{Changes, HookChange, Notice, StoreResult},
+    message::{AccountId, HookId, Object, UnixMs},
+    store::{Changes, HookChange, Notice, Saved, StoreResult},
 };
 
 const READ: &str = "read hooks";
@@ -74,11 +74,105 @@ impl SqliteStore {
         Ok(changed)
     }
 
-    pub(super) async fn remove_hook(&self, id: &HookId) -> StoreResult<bool> {
+    pub(super) async fn save_one_hook(
+        &self,
+        new: &HookRecord,
+        based_on: Option<i64>,
+        notices: &[Notice],
+    ) -> StoreResult<Saved> {
+        let doing = failed(WRITE);
+        let mut transaction = self.begin(WRITE).await?;
+        let account: Option<i64> = sqlx::query_scalar("SELECT 1 FROM accounts WHERE id = ? AND deleted = 0")
+            .bind(new.account.as_str())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(&doing)?;
+        if account.is_none() {
+            return Ok(Saved::Conflict);
+        }
+        let row = sqlx::query(
+            "SELECT id, account, document, disabled_message, secrets, revision, created_ms, deleted FROM hooks
+             WHERE id = ?",
+        )
+        .bind(new.id.as_str())
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(&doing)?;
+        let stored = match &row {
+            Some(row) => Some((record(row)?, row.try_get("deleted").map_err(&doing)?)),
+            None => None,
+        };
+        let revision = match (based_on, stored) {
+            (None, None) => 1,
+            (None, Some((stored, true))) => stored.revision + 1,
+            (Some(base), Some((stored, false))) if stored.revision == base && stored.account == new.account => {
+                // As texts, because the order of the fields is the tenant's.
+                let same = json(&stored.document) == json(&new.document)
+                    && stored.disabled_message == new.disabled_message
+                    && stored.secrets == new.secrets;
+                if same {
+                    return Ok(Saved::Done(base));
+                }
+                base + 1
+            }
+            _ => return Ok(Saved::Conflict),
+        };
+        sqlx::query(
+            "INSERT INTO hooks (id, account, document, disabled_message, secrets, revision, created_ms, change)
+             VALUES (?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(change), 0) + 1 FROM hooks))
+             ON CONFLICT (id) DO UPDATE SET account = excluded.account, document = excluded.document,
+               disabled_message = excluded.disabled_message, secrets = excluded.secrets, revision = excluded.revision,
+               created_ms = iif(deleted, excluded.created_ms, created_ms), deleted = 0, change = excluded.change",
+        )
+        .bind(new.id.as_str())
+        .bind(new.account.as_str())
+        .bind(json(&new.document))
+        .bind(new.disabled_message.as_deref())
+        .bind(json(&new.secrets))
+        .bind(revision)
+        .bind(signed(new.created_ms))
+        .execute(&mut *transaction)
+        .await
+        .map_err(&doing)?;
+        clear_failures(&mut transaction, new.id.as_str()).await?;
+        Self::insert_notices(&mut transaction, notices).await?;
+        transaction.commit().await.map_err(&doing)?;
+        Ok(Saved::Done(revision))
+    }
+
+    pub(super) async fn list_hooks_of(
+        &self,
+        account: &AccountId,
+        switched_off_only: bool,
+        after: Option<&HookId>,
+        limit: u32,
+    ) -> StoreResult<Vec<HookRecord>> {
+        let text = if switched_off_only {
+            "SELECT id, account, document, disabled_message, secrets, revision, created_ms FROM hooks
+             WHERE account = ? AND deleted = 0 AND disabled_message IS NOT NULL
+               AND json_extract(document, '$.enabled') = 0 AND id > ? ORDER BY id LIMIT ?"
+        } else {
+            "SELECT id, account, document, disabled_message, secrets, revision, created_ms FROM hooks
+             WHERE account = ? AND deleted = 0 AND id > ? ORDER BY id LIMIT ?"
+        };
+        let rows = sqlx::query(text)
+            .bind(account.as_str())
+            .bind(after.map_or("", HookId::as_str))
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed(READ))?;
+        each(rows, record)
+    }
+
+    pub(super) async fn remove_hook(&self, id: &HookId, notices: &[Notice]) -> StoreResult<bool> {
         let mut transaction = self.begin(DELETE).await?;
-        let there = Self::mark_hook_deleted(&mut transaction, id.as_str()).await?;
+        if !Self::mark_hook_deleted(&mut transaction, id.as_str()).await? {
+            return Ok(false);
+        }
+        Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(failed(DELETE))?;
-        Ok(there)
+        Ok(true)
     }
 
     /// The row stays as a mark for others to read; its secrets, document, firings and failures go.
@@ -164,9 +258,7 @@ impl SqliteStore {
             .await
             .map_err(&doing)?;
         clear_failures(&mut transaction, id.as_str()).await?;
-        for notice in notices {
-            Self::insert_notice(&mut *transaction, notice).await?;
-        }
+        Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(&doing)?;
         Ok(true)
     }

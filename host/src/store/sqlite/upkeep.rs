@@ -1,14 +1,15 @@
-//! What is small: failures, modules, dead letters, notices, kept values and settings.
+//! What is small: failures, modules, notices, kept values and settings.
 
-use sqlx::{Row, SqliteExecutor};
+use sqlx::{Row, Sqlite, Transaction};
 
-use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
+use super::{SqliteStore, each, failed, json, parsed, signed};
 use crate::{
-    message::{AccountId, HookId, ModuleId, Object, UnixMs},
-    store::{DeadLetter, ModuleRecord, Notice, StoreResult},
+    message::{AccountId, HookId, Object, UnixMs},
+    store::{ModuleRecord, Notice, StoreResult},
 };
 
 const FORGET: &str = "forget failures";
+const KEEP_NOTICE: &str = "keep a notice";
 
 /// The system's own settings stand under the empty account.
 fn settings_of(account: Option<&AccountId>) -> &str {
@@ -91,56 +92,27 @@ impl SqliteStore {
         Ok(done.rows_affected() > 0)
     }
 
-    pub(super) async fn write_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64> {
-        let done = sqlx::query(
-            "INSERT INTO dead_letters (at_ms, module, module_version, reason, message) VALUES (?, ?, ?, ?, ?)",
-        )
-        .bind(signed(letter.at_ms))
-        .bind(letter.module.as_ref().map(ModuleId::as_str))
-        .bind(&letter.module_version)
-        .bind(&letter.reason)
-        .bind(json(&letter.message))
-        .execute(&self.writer)
-        .await
-        .map_err(failed("keep a dead letter"))?;
-        Ok(done.last_insert_rowid())
-    }
-
-    pub(super) async fn list_dead_letters(&self, limit: u32) -> StoreResult<Vec<DeadLetter>> {
-        let doing = failed("read dead letters");
-        let rows = sqlx::query(
-            "SELECT id, at_ms, module, module_version, reason, message FROM dead_letters ORDER BY id DESC LIMIT ?",
-        )
-        .bind(limit)
-        .fetch_all(&self.readers)
-        .await
-        .map_err(&doing)?;
-        each(rows, |row| {
-            let id: i64 = row.try_get("id").map_err(&doing)?;
-            Ok(DeadLetter {
-                id,
-                at_ms: unsigned(row.try_get("at_ms").map_err(&doing)?),
-                module: row.try_get::<Option<String>, _>("module").map_err(&doing)?.map(ModuleId::from),
-                module_version: row.try_get("module_version").map_err(&doing)?,
-                reason: row.try_get("reason").map_err(&doing)?,
-                message: parsed("dead letter", &id.to_string(), row.try_get("message").map_err(&doing)?)?,
-            })
-        })
-    }
-
-    pub(super) async fn insert_notice(executor: impl SqliteExecutor<'_>, notice: &Notice) -> StoreResult<()> {
-        sqlx::query("INSERT INTO notices (exchange, routing_key, body) VALUES (?, ?, ?)")
-            .bind(&notice.exchange)
-            .bind(&notice.routing_key)
-            .bind(json(&notice.body))
-            .execute(executor)
-            .await
-            .map(drop)
-            .map_err(failed("keep a notice"))
+    /// Keeps notices in the transaction that does what they tell of.
+    pub(super) async fn insert_notices(
+        transaction: &mut Transaction<'_, Sqlite>,
+        notices: &[Notice],
+    ) -> StoreResult<()> {
+        for notice in notices {
+            sqlx::query("INSERT INTO notices (exchange, routing_key, body) VALUES (?, ?, ?)")
+                .bind(&notice.exchange)
+                .bind(&notice.routing_key)
+                .bind(json(&notice.body))
+                .execute(&mut **transaction)
+                .await
+                .map_err(failed(KEEP_NOTICE))?;
+        }
+        Ok(())
     }
 
     pub(super) async fn write_notice(&self, notice: &Notice) -> StoreResult<()> {
-        Self::insert_notice(&self.writer, notice).await
+        let mut transaction = self.begin(KEEP_NOTICE).await?;
+        Self::insert_notices(&mut transaction, std::slice::from_ref(notice)).await?;
+        transaction.commit().await.map_err(failed(KEEP_NOTICE))
     }
 
     pub(super) async fn list_notices(&self, limit: u32) -> StoreResult<Vec<Notice>> {

@@ -1,0 +1,122 @@
+//! Messages that modules failed on.
+
+use sqlx::{Row, sqlite::SqliteRow};
+
+use super::{PRUNED_AT_ONCE, SqliteStore, each, failed, json, parsed, signed, unsigned};
+use crate::{
+    message::{AccountId, ModuleId, UnixMs},
+    store::{DeadLetter, DeadLetterQuery, StoreResult},
+};
+
+const READ: &str = "read dead letters";
+const PRUNE: &str = "prune dead letters";
+
+fn letter(row: &SqliteRow) -> StoreResult<DeadLetter> {
+    let doing = failed(READ);
+    let id: i64 = row.try_get("id").map_err(&doing)?;
+    Ok(DeadLetter {
+        id,
+        at_ms: unsigned(row.try_get("at_ms").map_err(&doing)?),
+        module: row.try_get::<Option<String>, _>("module").map_err(&doing)?.map(ModuleId::from),
+        module_version: row.try_get("module_version").map_err(&doing)?,
+        reason: row.try_get("reason").map_err(&doing)?,
+        owner: row.try_get::<Option<String>, _>("owner").map_err(&doing)?.map(AccountId::from),
+        message: parsed("dead letter", &id.to_string(), row.try_get("message").map_err(&doing)?)?,
+    })
+}
+
+impl SqliteStore {
+    pub(super) async fn write_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64> {
+        let done = sqlx::query(
+            "INSERT INTO dead_letters (at_ms, module, module_version, reason, owner, message) VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(signed(letter.at_ms))
+        .bind(letter.module.as_ref().map(ModuleId::as_str))
+        .bind(&letter.module_version)
+        .bind(&letter.reason)
+        .bind(letter.owner.as_ref().map(AccountId::as_str))
+        .bind(json(&letter.message))
+        .execute(&self.writer)
+        .await
+        .map_err(failed("keep a dead letter"))?;
+        Ok(done.last_insert_rowid())
+    }
+
+    pub(super) async fn list_dead_letters(&self, query: &DeadLetterQuery) -> StoreResult<Vec<DeadLetter>> {
+        // Each in the order of an index.
+        let text = match (&query.owner, &query.module) {
+            (None, None) => {
+                "SELECT id, at_ms, module, module_version, reason, owner, message FROM dead_letters
+                 WHERE id < ?1 AND ?2 IS NULL AND ?3 IS NULL ORDER BY id DESC LIMIT ?4"
+            }
+            (None, Some(_)) => {
+                "SELECT id, at_ms, module, module_version, reason, owner, message FROM dead_letters
+                 WHERE id < ?1 AND ?2 IS NULL AND module = ?3 ORDER BY id DESC LIMIT ?4"
+            }
+            (Some(_), _) => {
+                "SELECT id, at_ms, module, module_version, reason, owner, message FROM dead_letters
+                 WHERE id < ?1 AND owner = ?2 AND (?3 IS NULL OR module = ?3) ORDER BY id DESC LIMIT ?4"
+            }
+        };
+        let rows = sqlx::query(text)
+            .bind(query.before.unwrap_or(i64::MAX))
+            .bind(query.owner.as_ref().map(AccountId::as_str))
+            .bind(query.module.as_ref().map(ModuleId::as_str))
+            .bind(query.limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed(READ))?;
+        each(rows, letter)
+    }
+
+    pub(super) async fn find_dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>> {
+        let row = sqlx::query(
+            "SELECT id, at_ms, module, module_version, reason, owner, message FROM dead_letters WHERE id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(failed(READ))?;
+        row.as_ref().map(letter).transpose()
+    }
+
+    pub(super) async fn remove_dead_letter(&self, id: i64) -> StoreResult<bool> {
+        let done = sqlx::query("DELETE FROM dead_letters WHERE id = ?")
+            .bind(id)
+            .execute(&self.writer)
+            .await
+            .map_err(failed("remove a dead letter"))?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    pub(super) async fn remove_old_dead_letters(&self, before_ms: UnixMs, rows_max: u64) -> StoreResult<u64> {
+        let doing = failed(PRUNE);
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters")
+            .fetch_one(&self.readers)
+            .await
+            .map_err(&doing)?;
+        let mut over = unsigned(rows).saturating_sub(rows_max);
+        let mut pruned = 0;
+        loop {
+            // They lie in the order in which they were kept: when none of the oldest is old enough, none is.
+            let done = sqlx::query(
+                "DELETE FROM dead_letters WHERE id IN
+                   (SELECT id FROM (SELECT id, at_ms, row_number() OVER (ORDER BY id) AS place
+                                    FROM (SELECT id, at_ms FROM dead_letters ORDER BY id LIMIT ?1))
+                    WHERE at_ms < ?2 OR place <= ?3)",
+            )
+            .bind(PRUNED_AT_ONCE)
+            .bind(signed(before_ms))
+            .bind(signed(over))
+            .execute(&self.writer)
+            .await
+            .map_err(&doing)?
+            .rows_affected();
+            if done == 0 {
+                return Ok(pruned);
+            }
+            pruned += done;
+            over = over.saturating_sub(done);
+        }
+    }
+}
