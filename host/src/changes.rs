@@ -163,11 +163,17 @@ impl Heard {
     /// Hands a notice over; never waits.
     fn hand_over(&self, body: &[u8]) {
         if body.len() > NOTICE_BYTES_MAX {
-            return tracing::warn!(bytes = body.len(), "a change notice is too large to be one, and is not looked into");
+            return tracing::warn!(
+                bytes = body.len(),
+                "a change notice is too large to be one, and is not looked into"
+            );
         }
         match serde_json::from_slice(body) {
-            Ok(notice) if self.notices.try_send(notice).is_ok() => {}
-            Ok(_) => self.missed.notify_one(),
+            Ok(notice) => {
+                if self.notices.try_send(notice).is_err() {
+                    self.missed.notify_one();
+                }
+            }
             Err(error) => tracing::warn!(%error, "a change notice cannot be read"),
         }
     }

@@ -103,7 +103,10 @@ async fn a_tenant_cannot_speak_for_others() {
         assert!(reason.contains(other) && reason.contains("subtree"), "{reason}");
     }
     receiver.expect_silence(Duration::from_millis(50)).await;
-    assert!(host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty(), "nothing to be replayed");
+    assert!(
+        host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty(),
+        "nothing to be replayed"
+    );
     host.finish().await;
 }
 

@@ -85,10 +85,10 @@ pub(super) fn start_amqp(
 ) {
     let parts = &supervisors.parts;
     let pause_ms_max = settings.amqp.reconnect_pause_ms_max;
-    let heard = stages.kazoo.as_ref().map(|kazoo| Heard {
-        notices: kazoo.notices.clone(),
-        missed: Arc::clone(&kazoo.reader.missed),
-    });
+    let heard = stages
+        .kazoo
+        .as_ref()
+        .map(|kazoo| Heard { notices: kazoo.notices.clone(), missed: Arc::clone(&kazoo.reader.missed) });
     let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed), heard, pause_ms_max });
     parts.start("change listener", move || {
         let listener = Arc::clone(&listener);

@@ -75,7 +75,8 @@ impl Applied {
 impl Applier {
     /// Writes documents of one database, each as a whole; when it returns, the account tree and the hook table have it.
     pub async fn apply(&self, database: &str, documents: Vec<Object>) -> StoreResult<Applied> {
-        let documents: Vec<_> = documents.into_iter().filter(|document| !id(document).starts_with("_design/")).collect();
+        let documents: Vec<_> =
+            documents.into_iter().filter(|document| !id(document).starts_with("_design/")).collect();
         let ids: Vec<String> = documents.iter().map(|document| id(document).to_owned()).collect();
         let before = self.store.came_of(database, &ids).await?;
         let written: HashSet<(&str, &str)> =
@@ -167,8 +168,12 @@ impl Applier {
             }
             Thing::Account(account) => drop(self.store.delete_account(account, now_ms).await?),
         }
-        tracing::info!(kind = origin.thing.kind(), document = origin.document, database = origin.database,
-            "gone from CouchDB, and from here");
+        tracing::info!(
+            kind = origin.thing.kind(),
+            document = origin.document,
+            database = origin.database,
+            "gone from CouchDB, and from here"
+        );
         self.store.forget_origin(&origin.thing).await
     }
 
@@ -189,7 +194,8 @@ impl Applier {
             };
             let tree = document.get("pvt_tree").and_then(Value::as_array).filter(|_| is_account(document));
             let ancestors = tree.into_iter().flatten().filter_map(Value::as_str);
-            for account in owner.into_iter().chain(ancestors).filter(|id| AccountId::is_valid(id)).map(AccountId::from) {
+            for account in owner.into_iter().chain(ancestors).filter(|id| AccountId::is_valid(id)).map(AccountId::from)
+            {
                 if account != self.master && !self.accounts.contains(&account) && !strangers.contains(&account) {
                     strangers.push(account);
                 }

@@ -130,8 +130,7 @@ impl CouchDb {
         let url = Url::parse(url.as_str()).map_err(|_| CouchDbError::NoUrl)?;
         let host = url.host_str().ok_or(CouchDbError::NoUrl)?;
         let host = url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let decoded =
-            |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
         let user = (!url.username().is_empty())
             .then(|| (decoded(url.username()), decoded(url.password().unwrap_or_default())));
         // Fails only when one was installed before, which is as good.
@@ -174,7 +173,9 @@ impl CouchDb {
             let answer = self.call(Method::GET, "", &["_all_dbs"], &query, None).await?;
             let Some(Value::Array(page)) = answer else { return Err(self.unexpected("/_all_dbs without a list")) };
             let page: Vec<&str> = page.iter().filter_map(Value::as_str).collect();
-            names.extend(page.iter().take(self.page_rows).filter(|name| name.starts_with(prefix)).map(|&name| name.to_owned()));
+            names.extend(
+                page.iter().take(self.page_rows).filter(|name| name.starts_with(prefix)).map(|&name| name.to_owned()),
+            );
             match page.get(self.page_rows) {
                 // A server that does not look at `startkey` would begin anew for ever.
                 Some(next) if next.starts_with(prefix) && **next > *from => from = (*next).to_owned(),

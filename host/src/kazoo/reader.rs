@@ -286,7 +286,13 @@ impl Reader {
             tracing::info!(what, written, unchanged, removed, refused = refused.len(), "KAZOO's documents read");
             if let Some(first) = refused.first() {
                 let (document, reason) = (&first.id, &first.reason);
-                tracing::warn!(what, refused = refused.len(), document, reason, "documents of KAZOO are refused; the first of them");
+                tracing::warn!(
+                    what,
+                    refused = refused.len(),
+                    document,
+                    reason,
+                    "documents of KAZOO are refused; the first of them"
+                );
             }
             for refused in refused.iter().skip(1) {
                 tracing::debug!(document = refused.id, reason = refused.reason, "a document of KAZOO is refused");
@@ -319,8 +325,10 @@ impl Reader {
         loop {
             let _turn = self.turn.lock().await;
             let page = self.couchdb.documents(ACCOUNTS, next.as_ref()).await?;
-            let (ready, early): (Vec<_>, Vec<_>) =
-                page.documents.into_iter().partition(|document| self.applier.strangers(std::slice::from_ref(document)).is_empty());
+            let (ready, early): (Vec<_>, Vec<_>) = page
+                .documents
+                .into_iter()
+                .partition(|document| self.applier.strangers(std::slice::from_ref(document)).is_empty());
             put_off.extend(early.iter().map(|document| (depth(document), id(document).to_owned())));
             applied.add(self.applier.apply(ACCOUNTS, ready).await?);
             match page.next {

@@ -245,7 +245,11 @@ pub(crate) async fn records_attempts_with_their_firings(store: SharedStore) {
     assert_eq!(store.attempts(&AttemptQuery::newest(account.clone(), None, 1000)).await.expect("read").len(), 700);
     let newest = store.attempts(&AttemptQuery::newest(account, Some(hook.clone()), 2)).await.expect("read");
     assert_eq!(newest[0].document["id"], json!(attempt(698, "h1", NOW + 698).id), "the newest first");
-    assert_eq!(store.attempts(&AttemptQuery::newest("a2".into(), Some(hook), 2)).await.expect("read").len(), 0, "of its own account only");
+    assert_eq!(
+        store.attempts(&AttemptQuery::newest("a2".into(), Some(hook), 2)).await.expect("read").len(),
+        0,
+        "of its own account only"
+    );
     assert_eq!(counts(&store).await, (350, 175));
     let claimed = claim(&store, NOW + 3).await;
     let claimed: Vec<_> = claimed.iter().map(|firing| (firing.id.as_str(), firing.tries)).collect();

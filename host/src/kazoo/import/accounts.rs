@@ -114,7 +114,10 @@ impl Import<'_> {
             tree.clear();
         } else if tree.first() != Some(self.to.master) {
             if tree.contains(self.to.master) {
-                return Err(format!("the master account {} is not at the root of its pvt_tree; mend it", self.to.master));
+                return Err(format!(
+                    "the master account {} is not at the root of its pvt_tree; mend it",
+                    self.to.master
+                ));
             }
             tree.insert(0, self.to.master.clone());
         }

@@ -60,12 +60,7 @@ impl Import<'_> {
     }
 
     /// The hook of a document, and its second one when there is to be one; nothing when it is refused.
-    async fn hooks_of(
-        &mut self,
-        id: &str,
-        owner: AccountId,
-        document: &Object,
-    ) -> StoreResult<Vec<HookRecord>> {
+    async fn hooks_of(&mut self, id: &str, owner: AccountId, document: &Object) -> StoreResult<Vec<HookRecord>> {
         let migration = migrated(id, public(document));
         let mut records = Vec::new();
         for (id, fields) in [Some((id.to_owned(), migration.first)), migration.second].into_iter().flatten() {

@@ -226,11 +226,7 @@ async fn parent_is_in_place(transaction: &mut Transaction<'_, Sqlite>, tree: &[A
     Ok(found.is_some())
 }
 
-async fn write(
-    transaction: &mut Transaction<'_, Sqlite>,
-    record: &AccountRecord,
-    revision: i64,
-) -> StoreResult<()> {
+async fn write(transaction: &mut Transaction<'_, Sqlite>, record: &AccountRecord, revision: i64) -> StoreResult<()> {
     let account = &record.account;
     sqlx::query(
         "INSERT INTO accounts (id, name, tree, reseller, document, is_reseller, revision, created_ms, change)

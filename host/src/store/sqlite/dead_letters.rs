@@ -91,10 +91,8 @@ impl SqliteStore {
 
     pub(super) async fn remove_old_dead_letters(&self, before_ms: UnixMs, rows_max: u64) -> StoreResult<u64> {
         let doing = failed(PRUNE);
-        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters")
-            .fetch_one(&self.readers)
-            .await
-            .map_err(&doing)?;
+        let rows: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM dead_letters").fetch_one(&self.readers).await.map_err(&doing)?;
         let mut over = unsigned(rows).saturating_sub(rows_max);
         let mut pruned = 0;
         loop {

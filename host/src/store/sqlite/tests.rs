@@ -154,7 +154,10 @@ async fn attempts_are_found_whether_they_are_indexed_or_not() {
         for hook in [None, Some(&hook)] {
             let query = AttemptQuery::newest(account.clone(), hook.cloned(), 6000);
             let found = store.attempts(&query).await.expect("read");
-            assert_eq!((found.len(), &found[0].document["id"]), (5010, &behaviour::attempt(5010, "h1", 5010).id.into()));
+            assert_eq!(
+                (found.len(), &found[0].document["id"]),
+                (5010, &behaviour::attempt(5010, "h1", 5010).id.into())
+            );
         }
         store.close().await;
         store = SqliteStore::open(&url(&folder)).await.expect("it opens");
@@ -164,7 +167,11 @@ async fn attempts_are_found_whether_they_are_indexed_or_not() {
         sqlx::query_scalar("SELECT count(*) FROM attempt_index").fetch_one(&store.writer).await.expect("counted");
     assert_eq!(left, 0);
     store.commit(&[record(6000)]).await.expect("committed");
-    assert_eq!(store.attempts(&AttemptQuery::newest(account, Some(hook), 10)).await.expect("read").len(), 1, "numbers never go back");
+    assert_eq!(
+        store.attempts(&AttemptQuery::newest(account, Some(hook), 10)).await.expect("read").len(),
+        1,
+        "numbers never go back"
+    );
 }
 
 fn typical_attempt(n: u64) -> Attempt {
