@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hookbox::kazoo::{reader::ReaderState, users::Method};
 use hookbox_tests::{
+    broker::Broker,
+    chaos_proxy::ChaosProxy,
     couchdb::CouchDb,
     eventually::{eventually, eventually_within},
     receiver::Receiver,
@@ -141,6 +143,85 @@ async fn an_edited_hook_is_never_read_from_an_old_copy() {
 }
 
 #[tokio::test]
+async fn a_new_hook_is_asked_for_until_it_is_there() {
+    let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
+    let host = beside(&couchdb).start().await;
+    let hook = a_childs_hook(&receiver);
+    let revision = couchdb.put("webhooks", hook.document());
+    couchdb.lag("webhooks", &hook.id(), 2);
+    host.publish(hook_changed("doc_created", CHILD, &hook.id()).with("Rev", revision)).await;
+    expect_hook(&host, CHILD, &hook.id(), true).await;
+    assert_eq!(couchdb.calls(&format!("GET /webhooks/{}", hook.id())).len(), 3);
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn more_notices_than_can_be_kept_are_made_up_for() {
+    let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
+    let host = beside(&couchdb).setting("kazoo.couchdb_notices_max", 1).start().await;
+    couchdb.slow(Duration::from_millis(100));
+    let hooks: Vec<HookDraft> = (0..5).map(|_| a_childs_hook(&receiver)).collect();
+    for hook in &hooks {
+        let revision = couchdb.put("webhooks", hook.document());
+        host.publish(hook_changed("doc_created", CHILD, &hook.id()).with("Rev", revision)).await;
+    }
+    for hook in &hooks {
+        expect_hook(&host, CHILD, &hook.id(), true).await;
+    }
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn what_changed_while_no_notice_could_be_heard_is_read() {
+    let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
+    let vhost = Broker::shared().await.vhost().await;
+    let mut proxy = ChaosProxy::start(vhost.amqp_port).await;
+    let host = beside(&couchdb)
+        .amqp_url(vhost.url_through(proxy.port()))
+        .setting("amqp.reconnect_pause_ms_max", 100)
+        .start()
+        .await;
+    let hook = a_childs_hook(&receiver);
+    proxy.refuse().await;
+    couchdb.put("webhooks", hook.document());
+    proxy.restore().await;
+    expect_hook(&host, CHILD, &hook.id(), true).await;
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_hook_of_an_account_that_is_not_known_brings_it_along() {
+    let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
+    let host = beside(&couchdb).start().await;
+    let (told, silent) = (a_hook("sms").to(&receiver).of(STRANGER), a_hook("sms").to(&receiver).of(STRANGER));
+    couchdb.put("accounts", account(STRANGER, &[ROOT, OTHER]));
+    couchdb.put("webhooks", silent.document());
+    let revision = couchdb.put("webhooks", told.document());
+    host.publish(hook_changed("doc_created", STRANGER, &told.id()).with("Rev", revision)).await;
+    expect_hook(&host, STRANGER, &told.id(), true).await;
+    expect_hook(&host, STRANGER, &silent.id(), true).await;
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_document_that_is_no_hook_is_refused_and_what_it_was_goes() {
+    let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
+    let (bad, good) = (a_childs_hook(&receiver), a_childs_hook(&receiver));
+    couchdb.put("webhooks", bad.document());
+    couchdb.put("webhooks", a_childs_hook(&receiver).to_uri("nowhere").document());
+    let host = beside(&couchdb).start().await;
+    assert!(has_hook(&host, CHILD, &bad.id()), "its neighbour does not hold it up");
+
+    let revision = couchdb.edit("webhooks", &bad.id(), "uri", "nowhere");
+    host.publish(hook_changed("doc_edited", CHILD, &bad.id()).with("Rev", revision)).await;
+    expect_hook(&host, CHILD, &bad.id(), false).await;
+    let revision = couchdb.put("webhooks", good.document());
+    host.publish(hook_changed("doc_created", CHILD, &good.id()).with("Rev", revision)).await;
+    expect_hook(&host, CHILD, &good.id(), true).await;
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn a_deleted_hook_goes() {
     let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
     let (marked, removed) = (a_childs_hook(&receiver), a_childs_hook(&receiver));
@@ -257,6 +338,41 @@ async fn an_account_that_nobody_knows_is_asked_for_once() {
     host.publish(account_changed("doc_created", STRANGER).with("Rev", revision)).await;
     eventually("the account to be known", async || if knows(&host, STRANGER) { Ok(()) } else { Err("not yet") }).await;
     host.finish().await;
+}
+
+#[tokio::test]
+async fn an_account_is_asked_for_again_when_it_was_remembered_long_enough() {
+    let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
+    let host = beside(&couchdb).setting("kazoo.unknown_account_remembered_ms", 0).start().await;
+    host.publish(sms_received(STRANGER)).await;
+    eventually("it to be asked for", async || {
+        let calls = couchdb.calls(&format!("GET /accounts/{STRANGER}"));
+        if calls.len() == 1 { Ok(()) } else { Err(calls) }
+    })
+    .await;
+    host.expect_settled().await;
+    // Nobody tells of it.
+    couchdb.put("accounts", account(STRANGER, &[ROOT]));
+    couchdb.put("webhooks", a_hook("sms").to(&receiver).of(STRANGER).document());
+    host.publish(sms_received(STRANGER)).await;
+    receiver.expect_requests(1).await;
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn nobody_waits_over_the_bounds() {
+    for bound in ["kazoo.unknown_accounts_waiting_max", "kazoo.unknown_accounts_remembered_max"] {
+        let couchdb = a_couchdb().await;
+        let least = i32::from(bound.contains("remembered"));
+        let host = beside(&couchdb).setting(bound, least).start().await;
+        // With a bound of one, this one is remembered.
+        host.publish(sms_received("nobody")).await;
+        host.expect_settled().await;
+        host.publish(sms_received(STRANGER)).await;
+        host.expect_settled().await;
+        assert!(couchdb.calls(&format!("GET /accounts/{STRANGER}")).is_empty(), "{bound}");
+        host.finish().await;
+    }
 }
 
 #[tokio::test]

@@ -95,6 +95,10 @@ impl Applier {
         if changed.is_empty() {
             return Ok(applied);
         }
+        // What came of an account that was deleted here, and is edited there, is to come again.
+        for account in changed.iter().filter_map(|document| self.newcomer(document)) {
+            self.store.forget_origin(&Thing::Account(account)).await?;
+        }
         let now = self.write(database, changed, &mut applied).await?;
         self.store.note_origins(&now, round).await?;
         let now: HashSet<&Thing> = now.iter().map(|origin| &origin.thing).collect();

@@ -14,6 +14,8 @@ pub struct Changed {
     pub document: String,
     /// The revision that it had when the notice was published: what is fetched is at least as new.
     pub revision: Option<String>,
+    /// Whether it has been deleted; else a fetch finds it.
+    pub is_deleted: bool,
 }
 
 impl Changed {
@@ -21,7 +23,8 @@ impl Changed {
     /// which is about its own store.
     pub fn of_notice(body: &Object) -> Option<Self> {
         let text = |key: &str| body.get(key).and_then(Value::as_str);
-        if !matches!(text("Event-Name")?, "doc_created" | "doc_edited" | "doc_deleted") || is_own(text("Node")) {
+        let action = text("Event-Name")?;
+        if !matches!(action, "doc_created" | "doc_edited" | "doc_deleted") || is_own(text("Node")) {
             return None;
         }
         let database = percent_encoding::percent_decode_str(text("Database")?).decode_utf8().ok()?;
@@ -37,6 +40,8 @@ impl Changed {
         Some(Self {
             database: database.to_owned(),
             document: document.to_owned(),
+            // Whether what is in another database went too is not said.
+            is_deleted: action == "doc_deleted" || revision.is_none(),
             revision: revision.map(str::to_owned),
         })
     }
@@ -69,6 +74,7 @@ mod tests {
 
     fn of(database: &str, document: &str, revision: Option<&str>) -> Option<Changed> {
         Some(Changed {
+            is_deleted: revision.is_none(),
             database: database.to_owned(),
             document: document.to_owned(),
             revision: revision.map(str::to_owned),

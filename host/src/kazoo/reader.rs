@@ -162,19 +162,20 @@ impl Reader {
 
     /// Fetches the document that a notice names, and makes it be here too.
     async fn heard(&self, notice: &Object) -> Result<(), KazooError> {
-        let Some(Changed { database, document, revision }) = Changed::of_notice(notice) else { return Ok(()) };
+        let Some(changed) = Changed::of_notice(notice) else { return Ok(()) };
+        let Changed { database, document, .. } = &changed;
         let _turn = self.turn.lock().await;
-        let applied = match self.fetch(&database, &document, revision.as_deref()).await? {
+        let applied = match self.fetch(&changed).await? {
             Some(fetched) => {
                 let mut met = self.meet_strangers(std::slice::from_ref(&fetched)).await?;
                 met.extend(self.applier.newcomer(&fetched));
-                let applied = self.applier.apply(&database, vec![fetched]).await?;
+                let applied = self.applier.apply(database, vec![fetched]).await?;
                 for account in &met {
                     self.read_hooks_of(account).await?;
                 }
                 applied
             }
-            None => self.applier.remove_document(&database, &document).await?,
+            None => self.applier.remove_document(database, document).await?,
         };
         for refused in &applied.refused {
             tracing::warn!(database, document = refused.id, reason = refused.reason, "a document of KAZOO is refused");
@@ -182,23 +183,22 @@ impl Reader {
         Ok(())
     }
 
-    /// A document, at least as new as the revision, unless CouchDB goes on showing an older one.
-    async fn fetch(
-        &self,
-        database: &str,
-        document: &str,
-        at_least: Option<&str>,
-    ) -> Result<Option<Object>, CouchDbError> {
-        let wanted = at_least.map_or(0, generation);
-        for nth in 0.. {
-            let fetched = self.couchdb.document(database, document).await?;
-            let is_old = fetched.as_ref().is_some_and(|fetched| generation(self::revision(fetched)) < wanted);
-            if !is_old || nth + 1 >= FETCHES_MAX {
+    /// A document, at least as new as its notice, unless CouchDB goes on showing an older one.
+    async fn fetch(&self, changed: &Changed) -> Result<Option<Object>, CouchDbError> {
+        let wanted = changed.revision.as_deref().map_or(0, generation);
+        let mut fetches = 0;
+        loop {
+            let fetched = self.couchdb.document(&changed.database, &changed.document).await?;
+            let is_old = match &fetched {
+                Some(fetched) => generation(revision(fetched)) < wanted,
+                None => !changed.is_deleted,
+            };
+            fetches += 1;
+            if !is_old || fetches >= FETCHES_MAX {
                 return Ok(fetched);
             }
-            tokio::time::sleep(doubling_pause(nth, FETCH_PAUSE_MS, FETCH_PAUSE_MS << FETCHES_MAX)).await;
+            tokio::time::sleep(doubling_pause(fetches - 1, FETCH_PAUSE_MS, FETCH_PAUSE_MS << FETCHES_MAX)).await;
         }
-        Ok(None)
     }
 
     /// Fetches the accounts that documents stand on and that nobody knows here, with those above them. Gives them.
