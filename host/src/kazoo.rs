@@ -5,7 +5,8 @@
 //! - [`import`] turns documents into rows of the store, for `hookbox import kazoo` and for the reader alike.
 //! - [`applying`] writes what was fetched, and takes out what has gone.
 //! - [`reader`] reads everything at the start and now and then, and each document that a change [`notice`] names.
-//! - [`newcomers`] lets the first messages of an account that is not known yet wait until it was asked for.
+//! - [`newcomers`] lets the first messages of an account that is not known yet wait until it was asked for, and until
+//!   its hooks are there too ([`meeting`]).
 //! - [`users`] finds who logs in.
 //!
 //! Life of a hook that is made in KAZOO: the data layer publishes a notice; [`crate::changes::Listener`] hears it and
@@ -19,13 +20,15 @@
 //! - One fetch and its writing at a time: what was fetched earlier is never written over what was fetched later.
 //! - Nothing is taken out that CouchDB was not asked for by its id and did not deny.
 //!
-//! *Not* guaranteed: a process that is killed between writing a row and noting where it came from leaves a row that
+//! *Not* guaranteed: when CouchDB was away at the start, what happens between then and the end of the first reading finds
+//! the accounts and hooks that the store had. And a process that is killed between writing a row and noting where it came from leaves a row that
 //! counts as made here, until the document is read again; that is at the next start, unless the document has gone by then.
 
 pub mod couchdb;
 pub mod import;
 pub mod applying;
 pub mod notice;
+pub mod meeting;
 pub mod reader;
 pub mod newcomers;
 pub mod users;

@@ -308,6 +308,20 @@ async fn the_first_events_of_an_unknown_account_wait_for_it() {
 }
 
 #[tokio::test]
+async fn an_event_that_comes_between_an_account_and_its_hooks_waits_for_these() {
+    let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
+    let host = beside(&couchdb).start().await;
+    couchdb.put("accounts", account(STRANGER, &[ROOT]));
+    couchdb.put("webhooks", a_hook("sms").to(&receiver).of(STRANGER).document());
+    couchdb.slow_views(Duration::from_millis(500));
+    host.publish(sms_received(STRANGER)).await;
+    eventually("the account to be known", async || if knows(&host, STRANGER) { Ok(()) } else { Err("not yet") }).await;
+    host.publish(sms_received(STRANGER)).await;
+    receiver.expect_requests(2).await;
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn hooks_are_found_without_the_view_too() {
     let (couchdb, receiver) = (a_couchdb().await.without_views(), Receiver::start().await);
     let host = beside(&couchdb).setting("kazoo.couchdb_page_rows", 2).start().await;

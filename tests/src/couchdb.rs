@@ -34,6 +34,7 @@ struct Kept {
     calls: Vec<String>,
     without_views: bool,
     delay: Duration,
+    view_delay: Duration,
     /// How often a document is still shown as it was before its last change.
     lagging: HashMap<(String, String), usize>,
 }
@@ -116,6 +117,11 @@ impl CouchDb {
         self.kept().delay = delay;
     }
 
+    /// Answers from views after so long; a real one is slow when a view has much to catch up with.
+    pub fn slow_views(&self, delay: Duration) {
+        self.kept().view_delay = delay;
+    }
+
     /// Closes the port and all connections.
     pub fn go_down(&self) {
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -169,6 +175,10 @@ async fn serve(stream: TcpStream, kept: Arc<Mutex<Kept>>) {
         let delay = lock(&kept).delay;
         tokio::time::sleep(delay).await;
         let (status, answer) = lock(&kept).answer(&request);
+        if request.path().contains("/_view/") {
+            let delay = lock(&kept).view_delay;
+            tokio::time::sleep(delay).await;
+        }
         let body = answer.to_string();
         let head =
             format!("HTTP/1.1 {status} .\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());

@@ -100,12 +100,13 @@ impl Applier {
             self.store.forget_origin(&Thing::Account(account)).await?;
         }
         let now = self.write(database, changed, &mut applied).await?;
-        self.store.note_origins(&now, round).await?;
-        let now: HashSet<&Thing> = now.iter().map(|origin| &origin.thing).collect();
-        for origin in before.iter().filter(|origin| !now.contains(&origin.thing)) {
+        let things: HashSet<&Thing> = now.iter().map(|origin| &origin.thing).collect();
+        for origin in before.iter().filter(|origin| !things.contains(&origin.thing)) {
             self.remove(origin).await?;
             applied.removed += 1;
         }
+        // Last: a revision that is noted is not looked at again, so all else has to be done by then.
+        self.store.note_origins(&now, round).await?;
         self.follower.catch_up().await?;
         Ok(applied)
     }
@@ -187,25 +188,18 @@ impl Applier {
         is_live.then(|| AccountId::from(id(document))).filter(|account| !self.accounts.contains(account))
     }
 
-    /// The accounts that documents stand on (a hook's owner, an account's ancestors) and that nobody knows here.
-    pub fn strangers(&self, documents: &[Object]) -> Vec<AccountId> {
-        let mut strangers: Vec<AccountId> = Vec::new();
-        for document in documents.iter().filter(|document| !is_gone(document)) {
-            let owner = match text(document, "pvt_type") {
-                Some("webhook") => text(document, "pvt_account_id"),
-                Some("number") => text(document, "pvt_assigned_to"),
-                _ => None,
-            };
-            let tree = document.get("pvt_tree").and_then(Value::as_array).filter(|_| is_account(document));
-            let ancestors = tree.into_iter().flatten().filter_map(Value::as_str);
-            for account in owner.into_iter().chain(ancestors).filter(|id| AccountId::is_valid(id)).map(AccountId::from)
-            {
-                if account != self.master && !self.accounts.contains(&account) && !strangers.contains(&account) {
-                    strangers.push(account);
-                }
-            }
-        }
-        strangers
+    /// The accounts that a document stands on (a hook's owner, an account's ancestors) and that nobody knows here.
+    pub fn strangers(&self, document: &Object) -> Vec<AccountId> {
+        let owner = match text(document, "pvt_type") {
+            _ if is_gone(document) => return Vec::new(),
+            Some("webhook") => text(document, "pvt_account_id"),
+            Some("number") => text(document, "pvt_assigned_to"),
+            _ => None,
+        };
+        let tree = document.get("pvt_tree").and_then(Value::as_array).filter(|_| is_account(document));
+        let ancestors = tree.into_iter().flatten().filter_map(Value::as_str);
+        let ids = owner.into_iter().chain(ancestors).filter(|id| AccountId::is_valid(id));
+        ids.map(AccountId::from).filter(|id| *id != self.master && !self.accounts.contains(id)).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use metrics::counter;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::reader::Reader;
 use crate::{
@@ -67,23 +67,40 @@ impl Newcomers {
 
     /// The message, after its account was asked for if nobody knew it.
     pub async fn introduce(self: &Arc<Self>, mut message: Message) -> Message {
-        if message.account.is_some() {
+        if let Some(known) = &message.account {
+            self.wait_for_hooks(known).await;
             return message;
         }
         let Some(account) = self.decoder.stranger(&message.body) else { return message };
-        if !self.accounts.contains(&account) {
-            self.wait_for(&account).await;
+        match self.accounts.contains(&account) {
+            true => self.wait_for_hooks(&account).await,
+            false => self.wait_for(&account).await,
         }
         message.account = Some(account).filter(|account| self.accounts.contains(account));
         message
     }
 
+    /// Waits while a known account's hooks are still being fetched, within the bounds.
+    async fn wait_for_hooks(&self, account: &AccountId) {
+        if self.reader.meetings.has(account)
+            && let Some(_place) = self.place()
+        {
+            self.reader.meetings.over(account, self.wait).await;
+        }
+    }
+
+    /// One of the places for messages that wait.
+    fn place(&self) -> Option<SemaphorePermit<'_>> {
+        let place = self.places.try_acquire().ok();
+        if place.is_none() {
+            counter!("hookbox_newcomers_not_waited_for_total").increment(1);
+        }
+        place
+    }
+
     /// Waits until the account was asked for, within the bounds.
     async fn wait_for(self: &Arc<Self>, account: &AccountId) {
-        let Ok(_place) = self.places.try_acquire() else {
-            counter!("hookbox_newcomers_not_waited_for_total").increment(1);
-            return;
-        };
+        let Some(_place) = self.place() else { return };
         let Some(mut answer) = self.ask(account) else { return };
         let _ = tokio::time::timeout(self.wait, answer.wait_for(|answered| *answered)).await;
     }

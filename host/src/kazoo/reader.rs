@@ -21,6 +21,7 @@ use super::{
     applying::{Applied, Applier, id, is_account, is_gone, revision},
     couchdb::{CouchDb, CouchDbError, Next},
     import::text,
+    meeting::Meetings,
     notice::{Changed, generation},
 };
 use crate::{
@@ -68,6 +69,8 @@ pub struct Reader {
     pub listens: bool,
     /// Told of each change.
     pub state: watch::Sender<ReaderState>,
+    /// Accounts whose hooks are not there yet.
+    pub meetings: Meetings,
     /// Held from a fetch to the end of its writing.
     pub turn: Mutex<()>,
     /// `kazoo.couchdb_reread_s`.
@@ -93,6 +96,7 @@ impl Reader {
             missed: Arc::default(),
             listens,
             state: watch::Sender::new(ReaderState::Reading),
+            meetings: Meetings::default(),
             turn: Mutex::default(),
             reread: Duration::from_secs(settings.couchdb_reread_s),
             retry_pause_ms_max: settings.couchdb_retry_pause_ms_max,
@@ -166,16 +170,20 @@ impl Reader {
         let Changed { database, document, .. } = &changed;
         let _turn = self.turn.lock().await;
         let applied = match self.fetch(&changed).await? {
-            Some(fetched) => {
-                let mut met = self.meet_strangers(std::slice::from_ref(&fetched)).await?;
-                met.extend(self.applier.newcomer(&fetched));
-                let applied = self.applier.apply(database, vec![fetched]).await?;
-                for account in &met {
-                    self.read_hooks_of(account).await?;
-                }
-                applied
-            }
             None => self.applier.remove_document(database, document).await?,
+            Some(fetched) => {
+                let mut newcomers = self.fetch_strangers(&fetched).await?;
+                match self.applier.newcomer(&fetched) {
+                    Some(_) => {
+                        newcomers.push(fetched);
+                        self.welcome(newcomers).await?
+                    }
+                    None => {
+                        self.welcome(newcomers).await?;
+                        self.applier.apply(database, vec![fetched]).await?
+                    }
+                }
+            }
         };
         for refused in &applied.refused {
             tracing::warn!(database, document = refused.id, reason = refused.reason, "a document of KAZOO is refused");
@@ -194,34 +202,46 @@ impl Reader {
                 None => !changed.is_deleted,
             };
             fetches += 1;
-            if !is_old || fetches >= FETCHES_MAX {
+            if !is_old {
+                return Ok(fetched);
+            }
+            if fetches >= FETCHES_MAX {
+                let Changed { database, document, .. } = changed;
+                tracing::warn!(database, document, "CouchDB shows a document older than its notice; taken as it is");
                 return Ok(fetched);
             }
             tokio::time::sleep(doubling_pause(fetches - 1, FETCH_PAUSE_MS, FETCH_PAUSE_MS << FETCHES_MAX)).await;
         }
     }
 
-    /// Fetches the accounts that documents stand on and that nobody knows here, with those above them. Gives them.
-    async fn meet_strangers(&self, documents: &[Object]) -> Result<Vec<AccountId>, KazooError> {
-        let mut wanted = self.applier.strangers(documents);
-        let mut fetched: Vec<Object> = Vec::new();
-        let mut asked: Vec<AccountId> = Vec::new();
-        // An owner, and then all that its tree names.
+    /// Fetches the accounts that a document stands on and that nobody knows here: an owner, and all above it.
+    async fn fetch_strangers(&self, document: &Object) -> Result<Vec<Object>, KazooError> {
+        let mut wanted = self.applier.strangers(document);
+        let (mut fetched, mut asked) = (Vec::new(), Vec::new());
         while let Some(account) = wanted.pop().filter(|_| asked.len() < STRANGERS_MAX) {
-            asked.push(account.clone());
-            if let Some(found) = self.couchdb.document(ACCOUNTS, account.as_str()).await?.filter(is_live_account) {
-                let above = self.applier.strangers(std::slice::from_ref(&found));
-                wanted.extend(above.into_iter().filter(|id| !asked.contains(id)));
-                wanted.sort_unstable();
-                wanted.dedup();
-                fetched.push(found);
+            if asked.contains(&account) {
+                continue;
             }
+            let found = self.couchdb.document(ACCOUNTS, account.as_str()).await?.filter(is_live_account);
+            asked.push(account);
+            wanted.extend(found.iter().flat_map(|found| self.applier.strangers(found)));
+            fetched.extend(found);
         }
-        let met = fetched.iter().map(|account| AccountId::from(id(account))).collect();
-        if !fetched.is_empty() {
-            self.applier.apply(ACCOUNTS, fetched).await?;
+        Ok(fetched)
+    }
+
+    /// Writes accounts that nobody knew, and their hooks. Until both are there, their messages wait.
+    async fn welcome(&self, accounts: Vec<Object>) -> Result<Applied, KazooError> {
+        let ids: Vec<AccountId> = accounts.iter().map(|account| AccountId::from(id(account))).collect();
+        if ids.is_empty() {
+            return Ok(Applied::default());
         }
-        Ok(met)
+        let _meeting = self.meetings.begin(ids.clone());
+        let applied = self.applier.apply(ACCOUNTS, accounts).await?;
+        for account in &ids {
+            self.read_hooks_of(account).await?;
+        }
+        Ok(applied)
     }
 
     /// Asks for an account that is not known: with those above it and with the hooks of all of them. Whether it is known
@@ -233,12 +253,9 @@ impl Reader {
         }
         let _turn = self.turn.lock().await;
         let Some(found) = self.couchdb.document(ACCOUNTS, account.as_str()).await? else { return Ok(false) };
-        let mut met = self.meet_strangers(std::slice::from_ref(&found)).await?;
-        self.applier.apply(ACCOUNTS, vec![found]).await?;
-        met.push(account.clone());
-        for account in &met {
-            self.read_hooks_of(account).await?;
-        }
+        let mut accounts = self.fetch_strangers(&found).await?;
+        accounts.push(found);
+        self.welcome(accounts).await?;
         Ok(self.applier.accounts.contains(account))
     }
 
@@ -269,10 +286,6 @@ impl Reader {
         let round = self.applier.store.new_round().await?;
         self.applier.round.store(round, Ordering::Relaxed);
         let accounts = self.read_accounts().await?;
-        let mut numbers = Applied::default();
-        for database in self.couchdb.databases(NUMBERS).await? {
-            numbers.add(self.read_database(&database).await?);
-        }
         let hooks = match self.read_database(HOOKS).await {
             Err(KazooError::CouchDb(error @ CouchDbError::NoDatabase { .. })) => {
                 tracing::warn!(%error, "no hooks are read");
@@ -280,6 +293,10 @@ impl Reader {
             }
             read => read?,
         };
+        let mut numbers = Applied::default();
+        for database in self.couchdb.databases(NUMBERS).await? {
+            numbers.add(self.read_database(&database).await?);
+        }
         let removed = self.remove_unseen(round).await?;
         for (what, read) in [("accounts", accounts), ("numbers", numbers), ("hooks", hooks)] {
             let Applied { written, unchanged, removed, refused } = read;
@@ -325,10 +342,8 @@ impl Reader {
         loop {
             let _turn = self.turn.lock().await;
             let page = self.couchdb.documents(ACCOUNTS, next.as_ref()).await?;
-            let (ready, early): (Vec<_>, Vec<_>) = page
-                .documents
-                .into_iter()
-                .partition(|document| self.applier.strangers(std::slice::from_ref(document)).is_empty());
+            let (ready, early): (Vec<_>, Vec<_>) =
+                page.documents.into_iter().partition(|document| self.applier.strangers(document).is_empty());
             put_off.extend(early.iter().map(|document| (depth(document), id(document).to_owned())));
             applied.add(self.applier.apply(ACCOUNTS, ready).await?);
             match page.next {
