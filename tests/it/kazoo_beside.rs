@@ -9,6 +9,7 @@ use hookbox_tests::{
     chaos_proxy::ChaosProxy,
     couchdb::CouchDb,
     eventually::{eventually, eventually_within},
+    real_program::Place,
     receiver::Receiver,
     samples::{ACCOUNT, Message, account_changed, document_changed, hook_changed, number_changed, sms_received},
     test_host::{Builder, HookDraft, MASTER, MASTER_KEY, RESELLER, TestHost, a_hook, now_ms},
@@ -265,6 +266,23 @@ async fn a_deleted_account_takes_its_hooks_and_keys_along() {
 }
 
 #[tokio::test]
+async fn an_account_that_was_deleted_here_stays_so_until_it_is_edited_there() {
+    let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
+    let hook = a_childs_hook(&receiver);
+    couchdb.put("webhooks", hook.document());
+    let host = beside(&couchdb).start().await;
+    host.running.store.delete_account(&CHILD.into(), now_ms()).await.unwrap();
+    host.running.follower.catch_up().await.unwrap();
+
+    let host = host.restarted(hookbox::clock::Clock::System).await;
+    assert!(!knows(&host, CHILD) && !has_hook(&host, CHILD, &hook.id()));
+    let revision = couchdb.edit("accounts", CHILD, "name", "again");
+    host.publish(account_changed("doc_edited", CHILD).with("Rev", revision)).await;
+    expect_hook(&host, CHILD, &hook.id(), true).await;
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn a_changed_key_and_a_released_number_are_no_more() {
     let couchdb = a_couchdb().await;
     let number = "+13125550101";
@@ -310,14 +328,16 @@ async fn the_first_events_of_an_unknown_account_wait_for_it() {
 #[tokio::test]
 async fn an_event_that_comes_between_an_account_and_its_hooks_waits_for_these() {
     let (couchdb, receiver) = (a_couchdb().await, Receiver::start().await);
-    let host = beside(&couchdb).start().await;
+    let host = beside(&couchdb).setting("kazoo.couchdb_page_rows", 2).start().await;
     couchdb.put("accounts", account(STRANGER, &[ROOT]));
-    couchdb.put("webhooks", a_hook("sms").to(&receiver).of(STRANGER).document());
-    couchdb.slow_views(Duration::from_millis(500));
+    for _ in 0..3 {
+        couchdb.put("webhooks", a_hook("sms").to(&receiver).of(STRANGER).document());
+    }
+    couchdb.slow_views(Duration::from_millis(300));
     host.publish(sms_received(STRANGER)).await;
     eventually("the account to be known", async || if knows(&host, STRANGER) { Ok(()) } else { Err("not yet") }).await;
     host.publish(sms_received(STRANGER)).await;
-    receiver.expect_requests(2).await;
+    receiver.expect_requests(6).await;
     host.finish().await;
 }
 
@@ -427,6 +447,20 @@ async fn a_couchdb_that_is_down_at_the_start_is_read_when_it_is_up() {
     .await;
     assert_eq!(host.running.restarts("kazoo reader"), 0, "being away is no failure of the part");
     host.finish().await;
+}
+
+#[tokio::test]
+async fn doctor_says_whether_couchdb_lets_it_in() {
+    let couchdb = a_couchdb().await;
+    for (url, code, said) in [
+        (couchdb.url(), 0, "ok    couchdb: reached"),
+        (couchdb.url_with_wrong_password(), 1, "WRONG couchdb: CouchDB at 127.0.0.1:"),
+    ] {
+        let place = Place::with_settings(&format!("kazoo.couchdb_url = \"{url}\""));
+        let doctor = place.call(&["doctor", "--config", "hookbox.toml"]).await;
+        assert_eq!(doctor.code, code, "{doctor:?}");
+        assert!(doctor.stdout.contains(said) && !doctor.stdout.contains("guess"), "{doctor:?}");
+    }
 }
 
 #[tokio::test]
