@@ -1,5 +1,6 @@
 //! From a message to a fired hook, for every module, on both ways in.
 
+use hookbox::store::AttemptQuery;
 use hookbox_tests::{
     receiver::{Receiver, Request},
     samples::{self, ACCOUNT, Message, callflow_webhook, channel_created, sms_received},
@@ -146,6 +147,16 @@ async fn the_three_encodings_say_the_same() {
     assert_eq!((get.method.as_str(), get.body.len(), get.header("content-type")), ("GET", 0, None));
     let query = get.query().unwrap();
     assert_eq!(decoded(query.strip_prefix("tag=a%20b&").unwrap()), pairs);
+
+    // What cannot be read out of the request is kept beside it.
+    let store = &host.running.store;
+    let attempts = store.attempts(&AttemptQuery::newest(ACCOUNT.into(), None, 10)).await.unwrap();
+    assert_eq!(attempts.len(), 4);
+    for attempt in attempts {
+        let is_json = attempt.document["uri"].as_str().unwrap().ends_with("/json");
+        let text = attempt.payload.map(|payload| payload["body"].clone());
+        assert_eq!(text, (!is_json).then(|| "Grüße & 100% = a+b?".into()), "{}", attempt.document["uri"]);
+    }
     host.finish().await;
 }
 

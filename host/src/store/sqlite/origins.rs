@@ -107,39 +107,3 @@ impl Origins for SqliteStore {
             .map_err(failed(READ))
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn origin(thing: Thing, document: &str) -> Origin {
-        let (database, document) = ("webhooks".to_owned(), document.to_owned());
-        Origin { thing, account: "a1".into(), database, document, revision: "1-a".to_owned() }
-    }
-
-    #[tokio::test]
-    async fn origins_are_noted_found_and_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = SqliteStore::open(&format!("sqlite:{}", folder.path().join("s.db").display())).await.unwrap();
-        let (account, key) = (origin(Thing::Account("a1".into()), "a1"), origin(Thing::Key("k1".into()), "a1"));
-        let hook = origin(Thing::Hook("h1".into()), "h1");
-        let round = store.new_round().await.unwrap();
-        store.note_origins(&[account.clone(), key.clone(), hook.clone()], round).await.unwrap();
-
-        let mut found = store.came_of("webhooks", &["a1".to_owned(), "none".to_owned()]).await.unwrap();
-        found.sort_by(|one, other| one.thing.cmp(&other.thing));
-        assert_eq!(found, [account.clone(), key]);
-        assert!(store.came_of("accounts", &["a1".to_owned()]).await.unwrap().is_empty(), "another database");
-
-        let next = store.new_round().await.unwrap();
-        assert!(next > round);
-        store.note_origins(std::slice::from_ref(&hook), next).await.unwrap();
-        store.note_origins(&[Origin { revision: "2-b".to_owned(), ..hook.clone() }], round).await.unwrap();
-        let unseen = store.unseen_since(next, 10).await.unwrap();
-        assert_eq!(unseen, [("webhooks".to_owned(), "a1".to_owned())], "a document once, and no later round undone");
-        assert_eq!(store.came_of("webhooks", &["h1".to_owned()]).await.unwrap()[0].revision, "2-b");
-
-        store.forget_origin(&account.thing).await.unwrap();
-        assert!(store.came_of("webhooks", &["a1".to_owned(), "h1".to_owned()]).await.unwrap().is_empty());
-    }
-}
