@@ -282,9 +282,10 @@ impl Kept {
     /// The rows of a list of ids, in its order.
     fn rows_of(&self, database: &str, body: &Value, query: &HashMap<String, String>) -> Value {
         let rows = body["keys"].as_array().expect("keys").iter().map(|key| {
-            let all = self.all(database).into_iter().filter(|(id, _)| id == key).collect();
-            match self.rows(all, query)["rows"].get(0) {
-                Some(row) => row.clone(),
+            let id = key.as_str().unwrap_or_default();
+            let found = self.databases[database].get(id).and_then(|document| document.now.clone());
+            match found {
+                Some(document) => self.rows(vec![(id.to_owned(), document)], query)["rows"][0].take(),
                 None => json!({"key": key, "error": "not_found"}),
             }
         });

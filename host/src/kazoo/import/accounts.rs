@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::{Import, text};
 use crate::{
-    account::{Account, KeyRecord},
+    account::{Account, AccountFields, KeyRecord},
     message::{AccountId, Object},
-    store::{Saved, StoreResult, origins::Thing},
+    store::{StoreResult, origins::Thing},
 };
 
 /// Rows that are written in one transaction.
@@ -27,7 +27,7 @@ impl Import<'_> {
         // Parents have shorter trees than their children; whatever is refused takes along what is below it.
         read.sort_by_key(|(account, _)| account.tree.len());
         let mut accounts = Vec::with_capacity(read.len());
-        let (mut documents_read, mut keys) = (Vec::new(), Vec::new());
+        let (mut fields, mut keys) = (Vec::new(), Vec::new());
         for (account, document) in read {
             if let Some(unknown) = account.tree.iter().find(|ancestor| !self.knows(ancestor)) {
                 let reason = format!("account {unknown} of its pvt_tree is not known; put it into the file too");
@@ -39,56 +39,45 @@ impl Import<'_> {
             if let Some(key) = text(document, "pvt_api_key").filter(|key| !key.is_empty()) {
                 keys.push(KeyRecord::new(key, account.id.clone(), KEY_NAME, self.to.now_ms));
             }
+            fields.push(fields_of(&account, document));
             accounts.push(account);
-            documents_read.push(document);
         }
-        for (some, documents) in accounts.chunks(ROWS_AT_ONCE).zip(documents_read.chunks(ROWS_AT_ONCE)) {
-            let changed = self.to.store.put_accounts(some, self.to.now_ms).await?;
-            for ((account, document), changed) in some.iter().zip(documents).zip(changed) {
-                let rest_changed = self.load_rest(account, document).await?;
-                self.report.accounts.add(changed || rest_changed);
+        for (some, fields) in accounts.chunks(ROWS_AT_ONCE).zip(fields.chunks(ROWS_AT_ONCE)) {
+            let places = self.to.store.put_accounts(some, self.to.now_ms).await?;
+            let rest = self.to.store.put_account_fields(fields).await?;
+            for (place_changed, rest_changed) in places.into_iter().zip(rest) {
+                self.report.accounts.add(place_changed || rest_changed);
             }
         }
-        for key in keys {
-            self.load_key(key).await?;
-        }
-        Ok(())
-    }
-
-    /// What a document says besides name and place: its realm and other public fields, and whether it is a reseller.
-    /// Whether that changed something. Whoever changes the account in the same moment goes before.
-    async fn load_rest(&self, account: &Account, document: &Object) -> StoreResult<bool> {
-        let Some(mut record) = self.to.store.account(&account.id).await? else { return Ok(false) };
-        let mut public: Object = document
-            .iter()
-            .filter(|(name, _)| !name.starts_with('_') && !name.starts_with("pvt_"))
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect();
-        public.insert("name".to_owned(), account.name.as_str().into());
-        let is_reseller = record.is_reseller || document.get("pvt_reseller") == Some(&Value::Bool(true));
-        if record.document == public && record.is_reseller == is_reseller {
-            return Ok(false);
-        }
-        let based_on = record.revision;
-        (record.document, record.is_reseller) = (public, is_reseller);
-        let saved = self.to.store.save_account(&record, Some(based_on), &[], self.to.now_ms).await?;
-        Ok(matches!(saved, Saved::Done(_)))
+        self.load_keys(keys).await
     }
 
     /// A key that opens an account already is never moved to another, nor given another name.
-    async fn load_key(&mut self, key: KeyRecord) -> StoreResult<()> {
-        let changed = match self.to.store.key(&key.hash).await? {
-            None => self.to.store.put_key(&key).await?,
-            Some(found) if found.account == key.account => false,
-            Some(found) => {
+    async fn load_keys(&mut self, keys: Vec<KeyRecord>) -> StoreResult<()> {
+        let mut missing: Vec<KeyRecord> = Vec::new();
+        for key in keys {
+            let namesake = missing.iter().find(|other| other.hash == key.hash).cloned();
+            let found = match namesake {
+                Some(namesake) => Some(namesake),
+                None => self.to.store.key(&key.hash).await?,
+            };
+            if let Some(found) = found.as_ref().filter(|found| found.account != key.account) {
                 let reason =
                     format!("its pvt_api_key is the key of account {} already; give it another", found.account);
                 self.report.refuse(key.account.as_str(), reason);
-                return Ok(());
+                continue;
             }
-        };
-        self.report.keys.add(changed);
-        self.report.came(key.account.as_str(), Thing::Key(key.hash), &key.account);
+            self.report.came(key.account.as_str(), Thing::Key(key.hash.clone()), &key.account);
+            match found {
+                Some(_) => self.report.keys.add(false),
+                None => missing.push(key),
+            }
+        }
+        for some in missing.chunks(ROWS_AT_ONCE) {
+            for changed in self.to.store.put_keys(some).await? {
+                self.report.keys.add(changed);
+            }
+        }
         Ok(())
     }
 
@@ -152,4 +141,16 @@ impl Import<'_> {
         }
         Ok(())
     }
+}
+
+/// What a document says besides name and place: its realm and other public fields, and whether it is a reseller.
+fn fields_of(account: &Account, document: &Object) -> AccountFields {
+    let mut public: Object = document
+        .iter()
+        .filter(|(name, _)| !name.starts_with('_') && !name.starts_with("pvt_"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    public.insert("name".to_owned(), account.name.as_str().into());
+    let is_reseller = document.get("pvt_reseller") == Some(&Value::Bool(true));
+    AccountFields { id: account.id.clone(), document: public, is_reseller }
 }
