@@ -2,6 +2,7 @@
 
 use hookbox::store::AttemptQuery;
 use hookbox_tests::{
+    eventually::eventually,
     receiver::{Receiver, Request},
     samples::{self, ACCOUNT, Message, callflow_webhook, channel_created, sms_received},
     test_host::{MASTER_KEY, TestHost, a_hook},
@@ -150,8 +151,12 @@ async fn the_three_encodings_say_the_same() {
 
     // What cannot be read out of the request is kept beside it.
     let store = &host.running.store;
-    let attempts = store.attempts(&AttemptQuery::newest(ACCOUNT.into(), None, 10)).await.unwrap();
-    assert_eq!(attempts.len(), 4);
+    let query = AttemptQuery::newest(ACCOUNT.into(), None, 10);
+    let attempts = eventually("the attempts to be recorded", async || {
+        let attempts = store.attempts(&query).await.unwrap();
+        if attempts.len() == 4 { Ok(attempts) } else { Err(attempts.len()) }
+    })
+    .await;
     for attempt in attempts {
         let is_json = attempt.document["uri"].as_str().unwrap().ends_with("/json");
         let text = attempt.payload.map(|payload| payload["body"].clone());

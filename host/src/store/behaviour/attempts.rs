@@ -90,7 +90,7 @@ pub(crate) async fn lists_attempts_of_a_time_and_of_a_kind(store: SharedStore) {
     // One a minute for a day; every tenth went well. Recorded out of order, as attempts of many lengths are.
     let entry = |n: u64| {
         let mut attempt = attempt(n, "h1", NOW + n * MINUTE_MS);
-        if n % 10 == 0 {
+        if n.is_multiple_of(10) {
             attempt.outcome = Outcome::Answered { status: 200, headers: vec![], body: String::new(), body_cut: false };
         }
         Entry { attempt: Some(attempt), counts_as_failure: false, change: FiringChange::None }
