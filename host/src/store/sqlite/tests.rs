@@ -35,6 +35,7 @@ behaves! {
     accounts::finds_accounts_by_a_field,
     accounts::accounts_move_together_or_not_at_all,
     accounts::accounts_are_deleted_in_one_step,
+    accounts::keeps_what_documents_say_of_accounts,
     numbers::keeps_numbers,
     numbers::tells_of_numbers_that_change_hands,
     origins::origins_are_noted_found_and_forgotten,
