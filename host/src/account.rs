@@ -39,6 +39,17 @@ pub struct AccountRecord {
     pub created_ms: UnixMs,
 }
 
+/// What an account's document says besides its place, as it comes from KAZOO.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountFields {
+    /// Whose.
+    pub id: AccountId,
+    /// The public fields, its name among them.
+    pub document: Object,
+    /// Whether it is marked as a reseller. One that is a reseller for another reason stays one.
+    pub is_reseller: bool,
+}
+
 /// What is kept of an API key. The key itself is shown once and never stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KeyRecord {

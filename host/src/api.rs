@@ -52,6 +52,7 @@ use crate::{
     clock::Clock,
     firing::Firer,
     ingress::{amqp::BrokerState, decode::Decoder},
+    kazoo::reader::ReaderState,
     message::AccountId,
     module::Modules,
     pipeline::Pipeline,
@@ -98,6 +99,8 @@ pub struct Api {
     pub modules: Arc<Modules>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerState>,
+    /// How it stands with KAZOO's CouchDB.
+    pub couchdb: watch::Receiver<ReaderState>,
     /// Slows down who guesses keys.
     pub guesses: auth::Guesses,
     /// Requests worked on at once: `api.requests_max`.

@@ -11,6 +11,7 @@ mod outages;
 mod supervision;
 mod whose_events;
 mod follows_changes;
+mod kazoo_beside;
 mod bad_modules;
 mod refused_modules;
 mod hostile_receivers;

@@ -4,6 +4,7 @@
 //! - [`broker`] boots one private RabbitMQ a test binary and hands out a vhost a test.
 //! - [`amqp`] is the platform's side of that vhost: it publishes, and hears what the host publishes.
 //! - [`receiver`] is the customer's server: it records requests and answers by a script.
+//! - [`couchdb`] stands for KAZOO's CouchDB.
 //! - [`chaos_proxy`] is a TCP link that can be cut, refused, stalled, delayed and restored.
 //! - [`samples`] are messages, from the modules' `samples/` folders and by constructor.
 //! - [`bad_modules`] are components that trap, spin, hog and flood, built by `build.rs`, and bytes that are none.
@@ -22,6 +23,7 @@ pub mod amqp;
 pub mod samples;
 pub mod bad_modules;
 pub mod receiver;
+pub mod couchdb;
 pub mod chaos_proxy;
 pub mod eventually;
 pub mod test_host;

@@ -9,7 +9,8 @@ use crate::{
     clock::Clock,
     error_chain::chain,
     host::{self, HostOptions},
-    settings::Settings,
+    kazoo::{ACCOUNTS, couchdb::CouchDb},
+    settings::{KazooSettings, Settings},
 };
 
 /// Before this, a clock has not been set: signatures with such times are refused by every receiver.
@@ -25,6 +26,9 @@ pub async fn run(config: Option<&Path>) -> ExitCode {
     report.line("settings", Ok(config.map_or("the defaults".to_owned(), |path| path.display().to_string())));
     report.line("clock", clock());
     report.line("broker", broker(settings.amqp.url.as_deref()).await);
+    if settings.kazoo.couchdb_url.is_some() {
+        report.line("couchdb", couchdb(&settings.kazoo).await);
+    }
     check_host(settings, &mut report).await;
     match report.bad {
         0 => ExitCode::SUCCESS,
@@ -64,6 +68,18 @@ async fn broker(url: Option<&str>) -> Result<String, String> {
         Ok(Ok(_)) => Ok("reached".to_owned()),
         Ok(Err(error)) => Err(format!("{}; check amqp.url and that the broker runs", chain(&error))),
         Err(_) => Err("no answer within 10 s; check amqp.url and the way there".to_owned()),
+    }
+}
+
+/// KAZOO's: whether it lets us in, and has accounts.
+async fn couchdb(settings: &KazooSettings) -> Result<String, String> {
+    match CouchDb::new(settings) {
+        Ok(None) => Ok("off".to_owned()),
+        Ok(Some(couchdb)) => match couchdb.documents(ACCOUNTS, None).await {
+            Ok(_) => Ok("reached".to_owned()),
+            Err(error) => Err(error.to_string()),
+        },
+        Err(error) => Err(error.to_string()),
     }
 }
 

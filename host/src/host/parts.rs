@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::stages::Stages;
 use crate::{
-    changes::{Listener, Publisher},
+    changes::{Heard, Listener, Publisher},
     clock::Clock,
     firing::scheduler::Scheduler,
     ingress::amqp::{AmqpIngress, BrokerState},
@@ -63,6 +63,13 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
         let follower = Arc::clone(&follower);
         async move { follower.run().await }
     });
+    if let Some(kazoo) = &stages.kazoo {
+        let reader = Arc::clone(&kazoo.reader);
+        parts.start("kazoo reader", move || {
+            let reader = Arc::clone(&reader);
+            async move { reader.run().await }
+        });
+    }
     if let Some(watcher) = stages.watcher.take() {
         let (watcher, modules) = (Arc::new(Mutex::new(watcher)), Arc::clone(&stages.modules));
         parts.start("module watcher", move || {
@@ -83,7 +90,11 @@ pub(super) fn start_amqp(
 ) {
     let parts = &supervisors.parts;
     let pause_ms_max = settings.amqp.reconnect_pause_ms_max;
-    let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed), pause_ms_max });
+    let heard = stages
+        .kazoo
+        .as_ref()
+        .map(|kazoo| Heard { notices: kazoo.notices.clone(), missed: Arc::clone(&kazoo.reader.missed) });
+    let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed), heard, pause_ms_max });
     parts.start("change listener", move || {
         let listener = Arc::clone(&listener);
         async move { listener.run().await }
@@ -104,6 +115,7 @@ pub(super) fn start_amqp(
         settings: settings.amqp.clone(),
         decoder: stages.decoder.clone(),
         accounts: Arc::clone(&stages.accounts),
+        newcomers: stages.kazoo.as_ref().map(|kazoo| Arc::clone(&kazoo.newcomers)),
         modules: Arc::clone(&stages.modules),
         pipeline: Arc::clone(&stages.pipeline),
         store: Arc::clone(&stages.store),
@@ -112,8 +124,18 @@ pub(super) fn start_amqp(
         deliveries: TaskTracker::new(),
         stopping: supervisors.stopping.clone(),
     });
+    let reader = stages.kazoo.as_ref().map(|kazoo| Arc::clone(&kazoo.reader));
     parts.start_to_its_end("ingress", move || {
-        let ingress = Arc::clone(&ingress);
-        async move { ingress.run().await }
+        let (ingress, reader) = (Arc::clone(&ingress), reader.clone());
+        async move {
+            // What waits in the queue is for the hooks that there are now.
+            if let Some(reader) = reader {
+                tokio::select! {
+                    () = reader.first_reading() => {}
+                    () = ingress.stopping.cancelled() => {}
+                }
+            }
+            ingress.run().await
+        }
     });
 }

@@ -1,9 +1,12 @@
 //! The stages, made and wired, nothing running yet. In the order in which KAZOO's tree starts them: store, hook table,
 //! modules, what records and judges attempts, what fires.
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicUsize},
+};
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::{HostOptions, StartError, first_start, host_key, open_store};
@@ -15,7 +18,8 @@ use crate::{
     firing::{Firer, client::Client, lanes::Lanes, resend_jobs::ResendJobs},
     hook::table::HookTable,
     ingress::decode::Decoder,
-    message::AccountId,
+    kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
+    message::{AccountId, Object},
     module::{
         Modules, compiler::Compiler, engine::Engines, loaded::Loader, registry::settings_for_modules, watcher::Watcher,
         workers::Workers,
@@ -43,6 +47,8 @@ pub(super) struct Stages {
     pub(super) job_made: Arc<Notify>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
+    /// Set when KAZOO is beside.
+    pub(super) kazoo: Option<Kazoo>,
     /// Rung when something changed that is to be read from the store.
     pub(super) changed: Arc<Notify>,
     /// Rung when a notice was written that is to be published.
@@ -51,6 +57,15 @@ pub(super) struct Stages {
     pub(super) under_way: TaskTracker,
     /// How notices and answers name this node.
     pub(super) node: String,
+}
+
+/// KAZOO beside: who reads its documents, and who asks for them.
+pub(super) struct Kazoo {
+    pub(super) reader: Arc<Reader>,
+    /// Where the reader's notices are put.
+    pub(super) notices: mpsc::Sender<Object>,
+    pub(super) newcomers: Arc<Newcomers>,
+    pub(super) users: KazooUsers,
 }
 
 impl Stages {
@@ -120,6 +135,22 @@ impl Stages {
                 to_tell.notify_one();
             }
         }));
+        let applier = || Applier {
+            store: Arc::clone(&store),
+            key: Arc::clone(&key),
+            master: master.clone(),
+            accounts: Arc::clone(&accounts),
+            follower: Arc::clone(&follower),
+            firing: Arc::clone(&firing),
+            clock: clock.clone(),
+            round: AtomicI64::default(),
+        };
+        let decoder = Decoder {
+            body_bytes_max: usize::try_from(settings.ingress.body_bytes_max).unwrap_or(usize::MAX),
+            account_pointers: settings.amqp.account_pointers.clone(),
+            send_passwords: settings.kazoo.send_passwords,
+        };
+        let kazoo = CouchDb::new(&settings.kazoo)?.map(|couchdb| kazoo(settings, couchdb, applier(), &decoder));
         let under_way = TaskTracker::new();
         let firer = Arc::new(Firer {
             settings: Arc::clone(&firing),
@@ -147,11 +178,6 @@ impl Stages {
             in_flight: AtomicUsize::new(0),
             in_flight_max: usize::try_from(settings.ingress.in_flight_max).unwrap_or(usize::MAX),
         });
-        let decoder = Decoder {
-            body_bytes_max: usize::try_from(settings.ingress.body_bytes_max).unwrap_or(usize::MAX),
-            account_pointers: settings.amqp.account_pointers.clone(),
-            send_passwords: settings.kazoo.send_passwords,
-        };
         Ok(Self {
             store,
             master,
@@ -168,12 +194,24 @@ impl Stages {
             job_made,
             pipeline,
             decoder,
+            kazoo,
             changed,
             to_tell,
             under_way,
             node,
         })
     }
+}
+
+/// Nothing is read yet.
+fn kazoo(settings: &Settings, couchdb: CouchDb, applier: Applier, decoder: &Decoder) -> Kazoo {
+    let couchdb = Arc::new(couchdb);
+    let users = KazooUsers { couchdb: Arc::clone(&couchdb), pages_max: settings.kazoo.couchdb_user_pages_max };
+    let accounts = Arc::clone(&applier.accounts);
+    let (reader, notices) = Reader::new(&settings.kazoo, couchdb, applier, settings.amqp.url.is_some());
+    let reader = Arc::new(reader);
+    let newcomers = Arc::new(Newcomers::new(&settings.kazoo, Arc::clone(&reader), accounts, decoder.clone()));
+    Kazoo { reader, notices, newcomers, users }
 }
 
 fn modules(

@@ -163,9 +163,41 @@ pub enum InboundUserField {
     To,
 }
 
+/// A URL that may hold a password, which is not shown.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// All of it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.0.rsplit('@').next().and_then(|rest| rest.rsplit("//").next());
+        f.write_str(host.unwrap_or_default())
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct KazooSettings {
+    pub couchdb_url: Option<SecretUrl>,
+    pub couchdb_timeout_ms: u64,
+    pub couchdb_page_rows: u64,
+    pub couchdb_body_bytes_max: u64,
+    pub couchdb_requests_max: u64,
+    pub couchdb_retry_pause_ms_max: u64,
+    pub couchdb_reread_s: u64,
+    pub couchdb_notices_max: u64,
+    pub couchdb_user_pages_max: u64,
+    pub unknown_account_wait_ms: u64,
+    pub unknown_accounts_waiting_max: u64,
+    pub unknown_account_remembered_ms: u64,
+    pub unknown_accounts_remembered_max: u64,
     pub cluster_id: Option<String>,
     pub reserved_ccv_keys: Vec<String>,
     pub inbound_user_field: InboundUserField,

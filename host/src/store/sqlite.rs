@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod numbers;
 mod opening;
+mod origins;
 mod upkeep;
 
 use std::sync::{Arc, atomic::AtomicUsize};
@@ -27,7 +28,7 @@ use super::{
     Notice, ResendJob, Saved, Store, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow,
 };
 use crate::{
-    account::{Account, AccountRecord, KeyRecord},
+    account::{Account, AccountFields, AccountRecord, KeyRecord},
     hook::HookRecord,
     message::{AccountId, Firing, HookId, ModuleId, Object, UnixMs, WebhookId},
 };
@@ -101,6 +102,10 @@ impl Store for SqliteStore {
         self.write_accounts(accounts, now_ms).await
     }
 
+    async fn put_account_fields(&self, fields: &[AccountFields]) -> StoreResult<Vec<bool>> {
+        self.write_account_fields(fields).await
+    }
+
     async fn accounts_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<Result<Account, AccountId>>> {
         self.account_changes(cursor, limit).await
     }
@@ -157,8 +162,8 @@ impl Store for SqliteStore {
         self.write_numbers(numbers).await
     }
 
-    async fn put_key(&self, key: &KeyRecord) -> StoreResult<bool> {
-        self.write_key(key).await
+    async fn put_keys(&self, keys: &[KeyRecord]) -> StoreResult<Vec<bool>> {
+        self.write_keys(keys).await
     }
 
     async fn key(&self, hash: &str) -> StoreResult<Option<KeyRecord>> {

@@ -218,3 +218,22 @@ pub(crate) async fn accounts_are_deleted_in_one_step(store: SharedStore) {
     assert_eq!(store.numbers().await.expect("read").len(), 2);
     assert_eq!(ids_below(&store, "m", false).await, ["c"]);
 }
+
+pub(crate) async fn keeps_what_documents_say_of_accounts(store: SharedStore) {
+    store.put_account(&account("a1", &[]), NOW).await.expect("written");
+    let cursor = store.accounts_since(0, 10).await.expect("read").cursor;
+    let fields = |id: &str, realm: &str, is_reseller: bool| AccountFields {
+        id: id.into(),
+        document: object(json!({"name": format!("Account {id}"), "realm": realm})),
+        is_reseller,
+    };
+    let both = [fields("a1", "r1", true), fields("nobody", "r2", false)];
+    assert_eq!(store.put_account_fields(&both).await.expect("written"), [true, false]);
+    assert_eq!(store.put_account_fields(&both).await.expect("written"), [false, false]);
+    let kept = store.account(&"a1".into()).await.expect("read").expect("it is there");
+    assert_eq!((kept.document, kept.is_reseller, kept.revision), (both[0].document.clone(), true, 2));
+    assert_eq!(store.accounts_named("realm", "r1").await.expect("read"), [AccountId::from("a1")]);
+    assert_eq!(store.accounts_since(cursor, 10).await.expect("read").changes.len(), 0, "no change to followers");
+
+    assert_eq!(store.put_account_fields(&[fields("a1", "r1", false)]).await.expect("written"), [false], "it stays one");
+}
