@@ -18,6 +18,7 @@ use crate::{
     changes::Follower,
     clock::Clock,
     error_chain::chain,
+    firing::client::ClientError,
     hook::table::HookTable,
     ingress::amqp::BrokerState,
     message::AccountId,
@@ -60,9 +61,9 @@ pub enum StartError {
     /// wasmtime, or the system's limits.
     #[error("the sandbox cannot be set up: {0}")]
     Sandbox(String),
-    /// The resolver, or TLS.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
+    /// `firing.ca_files`, TLS, or the machine.
+    #[error(transparent)]
+    Client(#[from] ClientError),
 }
 
 /// What makes a host, besides its settings.
@@ -129,8 +130,9 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
     let HostOptions { clock, at_rest, .. } = options;
     if !at_rest {
         parts::start(&mut stages, &supervisors);
-        if let Some(url) = &settings.amqp.url {
-            parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state);
+        match &settings.amqp.url {
+            Some(url) => parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state),
+            None => parts::start_own_notices(&settings, &stages, &supervisors, &clock),
         }
         let api = api(&settings, &stages, broker.clone(), clock);
         serve(listener, api::router(api), supervisors.stopping.clone(), &stages.under_way);

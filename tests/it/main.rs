@@ -16,5 +16,7 @@ mod refused_modules;
 mod hostile_receivers;
 mod retries;
 mod disables;
+mod warns;
+mod egress;
 mod settings;
 mod commands;

@@ -4,6 +4,8 @@
 //! - [`broker`] boots one private RabbitMQ a test binary and hands out a vhost a test.
 //! - [`amqp`] is the platform's side of that vhost: it publishes, and hears what the host publishes.
 //! - [`receiver`] is the customer's server: it records requests and answers by a script.
+//! - [`connect_proxy`] is an egress proxy, which requests to receivers may have to go through.
+//! - [`tls_receiver`] is a receiver with a certificate of the tests' own authority.
 //! - [`chaos_proxy`] is a TCP link that can be cut, refused, stalled, delayed and restored.
 //! - [`samples`] are messages, from the modules' `samples/` folders and by constructor.
 //! - [`bad_modules`] are components that trap, spin, hog and flood, built by `build.rs`, and bytes that are none.
@@ -21,6 +23,8 @@ pub mod amqp;
 pub mod samples;
 pub mod bad_modules;
 pub mod receiver;
+pub mod tls_receiver;
+pub mod connect_proxy;
 pub mod chaos_proxy;
 pub mod eventually;
 pub mod test_host;

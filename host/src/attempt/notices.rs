@@ -1,30 +1,48 @@
-//! The two messages that tell the platform of a disabled hook, as KAZOO's own would.
+//! The messages that tell the platform of a hook that fails, as KAZOO's own would.
 //!
-//! `webhook_disabled` makes KAZOO mail the account's administrators; `doc_edited` makes every node, ours and KAZOO's,
-//! read the hook again. Plain functions: the store keeps the notices, others publish them.
+//! `webhook_disabled` makes KAZOO mail the account's administrators; `webhook_failing`, which KAZOO does not have, warns
+//! before that; `doc_edited` makes every node, ours and KAZOO's, read the hook again. The first two are also events that
+//! hooks can take (`guest-modules/notifications`). Plain functions: the store keeps the notices, others publish them.
 
 use serde_json::json;
 
+use super::failure_window::Limits;
 use crate::{
     clock::gregorian_s,
     message::{AccountId, HookId, Object, UnixMs},
     store::Notice,
 };
 
+/// The exchange of what people are notified of.
+pub const NOTIFICATIONS: &str = "notifications";
+
 /// The notices of a hook that is being disabled.
 pub fn disabled_notices(account: &AccountId, hook: &HookId, node: &str, now_ms: UnixMs) -> [Notice; 2] {
-    let notification = json!({
+    let disabled = notification("webhook_disabled", account, hook, node);
+    let disabled = notice(NOTIFICATIONS, "notifications.webhook.disabled".into(), disabled);
+    [disabled, hook_edited(account, hook, node, now_ms)]
+}
+
+/// The notice of a hook that has failed `count` times within its window, and may be disabled soon.
+pub fn failing_notice(account: &AccountId, hook: &HookId, node: &str, count: u32, limits: Limits) -> Notice {
+    let mut failing = notification("webhook_failing", account, hook, node);
+    failing["Failure-Count"] = json!(count);
+    failing["Failure-Threshold"] = json!(limits.threshold);
+    failing["Window-MS"] = json!(limits.window_ms);
+    notice(NOTIFICATIONS, "notifications.webhook.failing".into(), failing)
+}
+
+fn notification(name: &str, account: &AccountId, hook: &HookId, node: &str) -> serde_json::Value {
+    json!({
         "App-Name": "webhooks",
         "App-Version": "4.0.0",
         "Event-Category": "notification",
-        "Event-Name": "webhook_disabled",
+        "Event-Name": name,
         "Msg-ID": message_id(),
         "Node": node,
         "Account-ID": account,
         "Hook-ID": hook,
-    });
-    let notification = notice("notifications", "notifications.webhook.disabled".into(), notification);
-    [notification, hook_edited(account, hook, node, now_ms)]
+    })
 }
 
 /// The change notice of a hook that was edited, as KAZOO's data layer sends it.
@@ -90,6 +108,20 @@ mod tests {
             assert_eq!(id.as_str().map(str::len), Some(32));
         }
         assert_json_snapshot!([notification.body, change.body]);
+    }
+
+    #[test]
+    fn a_warning_says_how_far_it_has_come() {
+        let limits = Limits { window_ms: 60_000, threshold: 6 };
+        let mut notice = failing_notice(&"a1".into(), &"h.1".into(), "hookbox@n1", 3, limits);
+        assert_eq!((&*notice.exchange, &*notice.routing_key), ("notifications", "notifications.webhook.failing"));
+        notice.body.remove("Msg-ID");
+        let expected = json!({
+            "App-Name": "webhooks", "App-Version": "4.0.0", "Event-Category": "notification",
+            "Event-Name": "webhook_failing", "Node": "hookbox@n1", "Account-ID": "a1", "Hook-ID": "h.1",
+            "Failure-Count": 3, "Failure-Threshold": 6, "Window-MS": 60_000,
+        });
+        assert_eq!(serde_json::Value::Object(notice.body), expected);
     }
 
     #[test]
