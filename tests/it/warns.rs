@@ -138,6 +138,22 @@ async fn a_warning_survives_a_restart_and_is_not_given_twice() {
 }
 
 #[tokio::test]
+async fn what_hands_over_the_hosts_own_notices_comes_back_when_it_dies() {
+    let (failing, warned) = (Receiver::start().await.answering([500]), Receiver::start().await);
+    let (hook, watcher) = (once("channel_create", &failing), told_of("webhook_failing", &warned));
+    let host = on_a_broker(&Clock::manual(NOON)).without_broker().hook(hook).hook(watcher).start().await;
+    assert!(host.running.inject_fault("own notices"));
+    eventually("the part to be started anew", async || match host.running.restarts("own notices") {
+        1 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    fail_times(&host, 3).await;
+    warned.expect_requests(1).await;
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn a_failing_hook_that_is_told_of_itself_ends() {
     let receiver = Receiver::start().await.answering([500]);
     let hook = once("all", &receiver);

@@ -62,10 +62,10 @@ pub fn read_ca_files(files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, 
 pub(super) fn tls_config(own: &[CertificateDer<'static>]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(system_certificates());
-    roots.add_parsable_certificates(own.iter().cloned());
     if roots.is_empty() {
-        warn!("no TLS certificates can be loaded from the system, so every https receiver is refused");
+        warn!("no TLS certificates can be loaded from the system; behind the proxy only firing.ca_files are trusted");
     }
+    roots.add_parsable_certificates(own.iter().cloned());
     let mut config = ClientConfig::builder().with_root_certificates(Arc::new(roots)).with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config

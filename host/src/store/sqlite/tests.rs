@@ -44,6 +44,7 @@ behaves! {
     what_was_not_delivered_can_be_sent_again,
     prunes_what_is_old,
     counts_failures_exactly,
+    warns_of_a_hook_once_a_spell,
     keeps_modules_letters_values_and_settings,
 }
 

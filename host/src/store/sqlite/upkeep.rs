@@ -61,6 +61,7 @@ impl SqliteStore {
         let marked = sqlx::query(
             "INSERT INTO warned_hooks (hook) SELECT id FROM hooks
              WHERE id = ? AND deleted = 0 AND json_extract(document, '$.enabled') IS NOT 0
+               AND EXISTS (SELECT 1 FROM failures WHERE failures.hook = hooks.id)
              ON CONFLICT (hook) DO NOTHING",
         )
         .bind(hook.as_str())
