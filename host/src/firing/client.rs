@@ -124,6 +124,9 @@ impl Client {
     fn request(&self, request: PreparedRequest) -> Result<Request, Failure> {
         let uri = Url::parse(&request.uri)
             .map_err(|error| Failure::new(Fault::BadRequest, format!("the hook's URI is none: {error}")))?;
+        if !matches!(uri.scheme(), "http" | "https") {
+            return Err(Failure::new(Fault::BadRequest, "the hook's URI is neither http nor https"));
+        }
         address_policy::judge_literal(&uri, &self.allow)?;
         let receiver = receiver_name(&uri);
         let headers = header_map(&request.headers)?;
