@@ -56,8 +56,12 @@ fn trusting(builder: Builder) -> Builder {
 async fn a_receiver_of_a_private_authority_is_refused_until_the_authority_is_trusted() {
     let receiver = TlsReceiver::start();
     let uri = format!("https://localhost:{}/", receiver.address().port());
-    let refused = attempt(host(), &uri).await;
-    assert!(error(&refused).starts_with("tls: no TLS with localhost:"), "{refused:?}");
+    let proxy = ConnectProxy::start(Manner::Passes).await;
+    for builder in [host(), host().setting("firing.proxy_url", proxy.url(""))] {
+        let refused = attempt(builder, &uri).await;
+        assert!(error(&refused).starts_with("tls: no TLS with localhost:"), "{refused:?}");
+    }
+    assert_eq!(proxy.asked().len(), 1);
     assert_eq!(receiver.requests().len(), 0);
 
     let taken = attempt(trusting(host()), &uri).await;
