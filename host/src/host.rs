@@ -21,6 +21,7 @@ use crate::{
     changes::Follower,
     clock::Clock,
     error_chain::chain,
+    firing::client::ClientError,
     hook::table::HookTable,
     ingress::amqp::BrokerState,
     kazoo::{couchdb::CouchDbError, reader::ReaderState, users::KazooUsers},
@@ -64,9 +65,9 @@ pub enum StartError {
     /// wasmtime, or the system's limits.
     #[error("the sandbox cannot be set up: {0}")]
     Sandbox(String),
-    /// The resolver, or TLS.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
+    /// `firing.ca_files`, TLS, or the machine.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// The client of KAZOO's CouchDB.
     #[error(transparent)]
     CouchDb(#[from] CouchDbError),
@@ -143,10 +144,11 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
     let HostOptions { clock, at_rest, .. } = options;
     if !at_rest {
         parts::start(&mut stages, &supervisors);
-        if let Some(url) = &settings.amqp.url {
-            parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state);
+        match &settings.amqp.url {
+            Some(url) => parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state),
+            None => parts::start_own_notices(&settings, &stages, &supervisors, &clock),
         }
-let api = api(&settings, &stages, broker.clone(), couchdb.clone(), clock);
+        let api = api(&settings, &stages, broker.clone(), couchdb.clone(), clock);
         let stopping = &supervisors.stopping;
         api::server::serve(listener, api::router(api), &settings.api, stopping.clone(), &stages.under_way);
         if let Some(listener) = metrics_listener {

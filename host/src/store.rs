@@ -366,6 +366,9 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     async fn failure_count(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32>;
     /// Hooks with any failure after `after_ms`, with their accounts and counts; older failures are removed.
     async fn sweep_failures(&self, after_ms: UnixMs) -> StoreResult<Vec<(AccountId, HookId, u32)>>;
+    /// Keeps the notice that warns of a hook, once a spell of failures: `false` (and nothing done) when that was done
+    /// since the hook last had no failure, or when it has none, is disabled or deleted.
+    async fn warn_of_hook(&self, hook: &HookId, notice: &Notice) -> StoreResult<bool>;
     /// Forgets the hook's failures.
     async fn clear_failures(&self, hook: &HookId) -> StoreResult<()>;
 

@@ -17,6 +17,8 @@ mod refused_modules;
 mod hostile_receivers;
 mod retries;
 mod disables;
+mod warns;
+mod egress;
 mod settings;
 mod commands;
 mod attempts_rest;

@@ -46,8 +46,6 @@ pub fn head() -> openapi::OpenApi {
 pub fn routes(description: openapi::OpenApi) -> Router<Shared> {
     // What utoipa has put together can be written.
     let text: &'static str = description.to_pretty_json().unwrap_or_default().leak();
-    Router::new().route(
-        "/openapi.json",
-        get(async move || ([(header::CONTENT_TYPE, "application/json")], text).into_response()),
-    )
+    Router::new()
+        .route("/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], text).into_response()))
 }

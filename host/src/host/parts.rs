@@ -10,7 +10,10 @@ use crate::{
     changes::{Heard, Listener, Publisher},
     clock::Clock,
     firing::scheduler::Scheduler,
-    ingress::amqp::{AmqpIngress, BrokerState},
+    ingress::{
+        amqp::{AmqpIngress, BrokerState},
+        own_notices::OwnNotices,
+    },
     settings::Settings,
     supervisor::Supervisor,
 };
@@ -137,5 +140,23 @@ pub(super) fn start_amqp(
             }
             ingress.run().await
         }
+    });
+}
+
+/// Starts what stands in for the broker when there is none: the host hears its own notices.
+pub(super) fn start_own_notices(settings: &Settings, stages: &Stages, supervisors: &Supervisors, clock: &Clock) {
+    let own_notices = Arc::new(OwnNotices {
+        store: Arc::clone(&stages.store),
+        wake: Arc::clone(&stages.to_tell),
+        poll_ms: settings.store.poll_ms,
+        decoder: stages.decoder.clone(),
+        accounts: Arc::clone(&stages.accounts),
+        pipeline: Arc::clone(&stages.pipeline),
+        clock: clock.clone(),
+        stopping: supervisors.stopping.clone(),
+    });
+    supervisors.parts.start_to_its_end("own notices", move || {
+        let own_notices = Arc::clone(&own_notices);
+        async move { own_notices.run().await }
     });
 }

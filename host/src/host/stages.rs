@@ -127,13 +127,11 @@ impl Stages {
             settings.webhooks.clone(),
             clock.clone(),
             node.clone(),
+            Arc::clone(&to_tell),
         );
         let disabler = Arc::new(disabler.on_disabled({
-            let (hooks, to_tell) = (Arc::clone(&hooks), Arc::clone(&to_tell));
-            move |disabled| {
-                hooks.remove(&disabled.account, &disabled.hook);
-                to_tell.notify_one();
-            }
+            let hooks = Arc::clone(&hooks);
+            move |disabled| drop(hooks.remove(&disabled.account, &disabled.hook))
         }));
         let applier = || Applier {
             store: Arc::clone(&store),
@@ -156,7 +154,7 @@ impl Stages {
             settings: Arc::clone(&firing),
             hooks: Arc::clone(&hooks),
             key,
-            client: Client::new(&firing).map_err(|error| StartError::Client(error.to_string()))?,
+            client: Client::new(&firing)?,
             lanes: Lanes::new(&firing),
             log: Arc::clone(&log),
             disabler: Arc::clone(&disabler),

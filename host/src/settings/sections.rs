@@ -6,6 +6,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::ProxyUrl;
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiSettings {
@@ -105,6 +107,8 @@ pub struct ModuleSettings {
 #[serde(deny_unknown_fields)]
 pub struct FiringSettings {
     pub allow_addresses: Vec<IpNet>,
+    pub ca_files: Vec<PathBuf>,
+    pub proxy_url: Option<ProxyUrl>,
     pub connect_timeout_ms: u64,
     pub request_timeout_ms: u64,
     pub request_timeout_ms_max: u64,

@@ -279,6 +279,10 @@ impl Store for SqliteStore {
         self.failing_hooks(after_ms).await
     }
 
+    async fn warn_of_hook(&self, hook: &HookId, notice: &Notice) -> StoreResult<bool> {
+        self.mark_warned(hook, notice).await
+    }
+
     async fn clear_failures(&self, hook: &HookId) -> StoreResult<()> {
         self.forget_failures(hook).await
     }

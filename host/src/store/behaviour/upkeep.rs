@@ -48,3 +48,35 @@ pub(crate) async fn keeps_modules_values_and_settings(store: SharedStore) {
     store.put_webhook_settings(Some(&account), &Object::new()).await.expect("written");
     assert_eq!(store.all_webhook_settings().await.expect("read").len(), 1);
 }
+
+pub(crate) async fn warns_of_a_hook_once_a_spell(store: SharedStore) {
+    let id = HookId::from("h1");
+    let notice = Notice { id: 0, exchange: "notifications".into(), routing_key: "k".into(), body: Object::new() };
+    let warned = async || store.warn_of_hook(&id, &notice).await.expect("told");
+    let fails = async |n| store.commit(&[failure(attempt(n, "h1", NOW + n))]).await.expect("committed");
+    assert!(!warned().await, "there is no such hook");
+    store.put_hook(&hook("h1", "a1"), NOW).await.expect("written");
+    assert!(!warned().await, "it has not failed");
+    fails(1).await;
+    assert_eq!((warned().await, warned().await), (true, false));
+    fails(2).await;
+    store.sweep_failures(NOW + 1).await.expect("swept");
+    assert!(!warned().await, "it has a failure still");
+    store.sweep_failures(NOW + 2).await.expect("swept");
+    fails(3).await;
+    assert!(warned().await, "it had none in between");
+    store.clear_failures(&id).await.expect("cleared");
+    fails(4).await;
+    assert!(warned().await, "they were forgotten in between");
+    store
+        .put_hook(&HookRecord { document: object(json!({"name": "b"})), ..hook("h1", "a1") }, NOW)
+        .await
+        .expect("done");
+    fails(5).await;
+    assert!(warned().await, "it was edited in between");
+    assert_eq!(store.notices(10).await.expect("read").len(), 4);
+    assert!(store.disable_hook(&id, "why", &[], NOW).await.expect("disabled"));
+    fails(6).await;
+    assert!(!warned().await, "it is disabled");
+    assert_eq!(store.notices(10).await.expect("read").len(), 4);
+}
