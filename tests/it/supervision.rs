@@ -14,13 +14,14 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 9] = [
     "change follower",
     "change listener",
     "disabler",
     "ingress",
     "module watcher",
     "notice publisher",
+    "resend jobs",
     "retry scheduler",
     "recorder",
 ];
