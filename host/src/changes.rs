@@ -5,6 +5,8 @@
 //! when a notice is lost, the periodic look finds it. What the host has to tell the broker itself was written to the
 //! store with the change it tells of, and is published from there until the broker has confirmed it ([`Publisher`]).
 
+pub mod bulk_requests;
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;

@@ -14,7 +14,8 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 10] = [
+    "bulk requests",
     "change follower",
     "change listener",
     "disabler",

@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::stages::Stages;
 use crate::{
-    changes::{Heard, Listener, Publisher},
+    changes::{Heard, Listener, Publisher, bulk_requests::BulkRequests},
     clock::Clock,
     firing::scheduler::Scheduler,
     ingress::{
@@ -112,6 +112,21 @@ pub(super) fn start_amqp(
     parts.start("notice publisher", move || {
         let publisher = Arc::clone(&publisher);
         async move { publisher.run().await }
+    });
+    let bulk_requests = Arc::new(BulkRequests {
+        url: url.to_owned(),
+        queue: settings.amqp.queue.clone(),
+        store: Arc::clone(&stages.store),
+        accounts: Arc::clone(&stages.accounts),
+        follower: Arc::clone(&stages.follower),
+        to_tell: Arc::clone(&stages.to_tell),
+        node: stages.node.clone(),
+        clock: clock.clone(),
+        pause_ms_max,
+    });
+    parts.start("bulk requests", move || {
+        let bulk_requests = Arc::clone(&bulk_requests);
+        async move { bulk_requests.run().await }
     });
     let ingress = Arc::new(AmqpIngress {
         url: url.to_owned(),

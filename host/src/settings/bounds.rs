@@ -6,8 +6,8 @@ use std::{ops::RangeInclusive, sync::LazyLock};
 use super::{EXAMPLE, Settings, known::variable_of};
 use crate::message::AccountId;
 
-/// AMQP's short string; the name of the queue for dead letters is `<queue>.dead`.
-const QUEUE_BYTES_MAX: usize = 255 - ".dead".len();
+/// AMQP's short string; there are also `<queue>.dead` and `<queue>.requests`.
+const QUEUE_BYTES_MAX: usize = 255 - ".requests".len();
 
 const API_KEY_CHARS_MIN: usize = 32;
 
