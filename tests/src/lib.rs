@@ -9,6 +9,7 @@
 //! - [`bad_modules`] are components that trap, spin, hog and flood, built by `build.rs`, and bytes that are none.
 //! - [`eventually`](mod@eventually) waits for a condition and tells the last state seen; tests never sleep.
 //! - [`test_host`] is a host of a test's own.
+//! - [`rest`] calls that host's REST.
 //! - [`store_fault`] makes a host's store fail, and mends it.
 //! - [`real_program`] is the built `hookbox`, called as an operator calls it.
 //! - [`rig`] is what the programs under `bench/` share.
@@ -24,6 +25,7 @@ pub mod receiver;
 pub mod chaos_proxy;
 pub mod eventually;
 pub mod test_host;
+pub mod rest;
 pub mod store_fault;
 pub mod real_program;
 pub mod rig;
