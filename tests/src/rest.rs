@@ -41,7 +41,7 @@ impl TestHost {
         let request = self.request(method, path);
         let request = if key.is_empty() { request } else { request.header("x-auth-token", key) };
         send(match body {
-            Some(body) => request.json(&body),
+            Some(body) => request.header("content-type", "application/json").body(body.to_string()),
             None => request,
         })
         .await

@@ -161,6 +161,8 @@ impl Asked {
         envelope["request_id"] = json!(id.0);
         envelope["timestamp"] = json!(rfc3339(api.clock.now_ms()));
         let headers = response.headers_mut();
+        // Of the empty body that the router has measured.
+        headers.remove(header::CONTENT_LENGTH);
         set_header(headers, REQUEST_ID, &id.0);
         set_header(headers, header::CONTENT_TYPE, "application/json");
         // What is answered hangs on the caller, and may hold what nobody else may see.
