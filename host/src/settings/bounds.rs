@@ -11,6 +11,11 @@ const QUEUE_BYTES_MAX: usize = 255 - ".dead".len();
 
 const API_KEY_CHARS_MIN: usize = 32;
 
+/// Bounds of `webhooks.attempt_failure_count`, wherever it is set.
+pub const ATTEMPT_FAILURE_COUNT: RangeInclusive<u64> = 1..=1_000_000;
+/// Bounds of `webhooks.attempt_failure_expiry_ms`, ms, wherever it is set.
+pub const ATTEMPT_FAILURE_EXPIRY_MS: RangeInclusive<u64> = 1000..=86_400_000;
+
 /// What is out of bounds. `place` is where the settings came from, as the message shall name it; `variables` are the
 /// keys that came from the environment instead.
 pub(super) fn problems(settings: &Settings, place: &str, variables: &[String]) -> Vec<String> {
@@ -37,6 +42,9 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("api.headers_max", api.headers_max, 8..=1000),
         ("api.header_timeout_ms", api.header_timeout_ms, 100..=600_000),
         ("api.connections_max", api.connections_max, 1..=1_000_000),
+        ("api.account_bytes_max", api.account_bytes_max, 1024..=8_000_000),
+        ("api.tree_depth_max", api.tree_depth_max, 2..=100),
+        ("api.keys_per_account_max", api.keys_per_account_max, 1..=10_000),
         ("store.group_wait_ms", store.group_wait_ms, 0..=1000),
         ("store.group_rows_max", store.group_rows_max, 1..=10_000),
         ("store.poll_ms", store.poll_ms, 100..=3_600_000),
@@ -82,8 +90,8 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("attempts.keep_days", attempts.keep_days, 1..=3650),
         ("dead_letters.keep_days", dead_letters.keep_days, 1..=3650),
         ("dead_letters.rows_max", dead_letters.rows_max, 1..=100_000_000),
-        ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), 1..=1_000_000),
-        ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, 1000..=86_400_000),
+        ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), ATTEMPT_FAILURE_COUNT),
+        ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, ATTEMPT_FAILURE_EXPIRY_MS),
         ("supervisor.pause_ms", supervisor.pause_ms, 1..=60_000),
         ("supervisor.pause_ms_max", supervisor.pause_ms_max, 1..=600_000),
         ("supervisor.restarts_max", supervisor.restarts_max, 1..=1000),

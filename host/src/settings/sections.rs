@@ -21,6 +21,9 @@ pub struct ApiSettings {
     pub headers_max: u64,
     pub header_timeout_ms: u64,
     pub connections_max: u64,
+    pub account_bytes_max: u64,
+    pub tree_depth_max: u64,
+    pub keys_per_account_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
