@@ -5,14 +5,18 @@
 //! Crossbar's, so that KAZOO's clients find what they know. Each route is described beside its handler;
 //! [`description`] puts that together for `/openapi.json`.
 
+pub mod accounts;
 pub mod answer;
 pub mod auth;
+pub mod configs;
 pub mod data;
 pub mod described;
 pub mod description;
 pub mod filters;
 pub mod front;
 pub mod health;
+pub mod keys;
+pub mod login;
 pub mod messages;
 pub mod metadata;
 pub mod paging;
@@ -20,6 +24,7 @@ pub mod problem;
 pub mod query;
 pub mod server;
 pub mod token;
+pub mod user_directory;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -30,7 +35,7 @@ use axum::{
     middleware,
     response::IntoResponse,
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any, CorsLayer},
@@ -72,6 +77,10 @@ pub struct Api {
     pub key: Arc<HostKey>,
     /// Makes and checks tokens.
     pub tokens: token::Tokens,
+    /// Who logs in by `user_auth`; nobody when there is none.
+    pub users: Option<Arc<dyn user_directory::UserDirectory>>,
+    /// Held by whoever changes accounts, keys or settings: they look at what is there, then write.
+    pub tree_changes: Mutex<()>,
     /// Has this node obey what was written.
     pub follower: Arc<Follower>,
     /// Rung when a notice was written that is to be published.
@@ -104,6 +113,10 @@ fn described_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(description::head())
         .merge(metadata::routes())
         .merge(webhooks::routes())
+        .merge(accounts::routes())
+        .merge(keys::routes())
+        .merge(configs::routes())
+        .merge(login::routes())
         .merge(messages::routes())
         .merge(health::routes())
 }

@@ -113,12 +113,13 @@ mod tests {
 
     #[test]
     fn a_promoted_account_is_the_reseller_of_those_below_it_only() {
-        let mut promoted = subtree();
+        let before = subtree();
+        let mut promoted = before.clone();
         promoted[0].is_reseller = true;
         let placed = placed(&promoted, &ids(&["master", "north"]), &BTreeSet::from(["master".into(), "north".into()]));
         let resellers: Vec<_> = places(&placed).into_iter().map(|(_, reseller)| reseller).collect();
         assert_eq!(resellers, ["north", "shop", "branch"]);
-        let told: Vec<_> = concerned(&subtree(), &placed).map(|record| record.account.id.as_str()).collect();
+        let told: Vec<_> = concerned(&before, &placed).map(|record| record.account.id.as_str()).collect();
         assert_eq!(told, ["shop", "branch"], "nothing has changed for the third");
     }
 
