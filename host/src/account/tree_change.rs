@@ -81,9 +81,8 @@ mod tests {
     }
 
     fn places(records: &[AccountRecord]) -> Vec<(String, String)> {
-        let tree = |record: &AccountRecord| {
-            record.account.tree.iter().map(AccountId::as_str).collect::<Vec<_>>().join("/")
-        };
+        let tree =
+            |record: &AccountRecord| record.account.tree.iter().map(AccountId::as_str).collect::<Vec<_>>().join("/");
         let reseller = |record: &AccountRecord| record.account.reseller.as_ref().map(ToString::to_string);
         records.iter().map(|record| (tree(record), reseller(record).unwrap_or_default())).collect()
     }

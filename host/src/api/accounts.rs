@@ -204,12 +204,7 @@ fn answer(record: &AccountRecord) -> Answer {
 }
 
 /// Saves a document over the one that was read.
-async fn edit(
-    api: &Shared,
-    stored: AccountRecord,
-    document: Object,
-    request: &RequestId,
-) -> Result<Answer, Problem> {
+async fn edit(api: &Shared, stored: AccountRecord, document: Object, request: &RequestId) -> Result<Answer, Problem> {
     api.realm_must_be_free(&document, &stored.account.id).await?;
     let based_on = stored.revision;
     let account = Account { name: name_of(&document), ..stored.account };
@@ -241,11 +236,7 @@ async fn save(
 }
 
 /// What is told of accounts that change together. Each record has the revision that it had before.
-fn notices<'a>(
-    records: impl Iterator<Item = &'a AccountRecord>,
-    change: Change,
-    sender: &Sender<'_>,
-) -> Vec<Notice> {
+fn notices<'a>(records: impl Iterator<Item = &'a AccountRecord>, change: Change, sender: &Sender<'_>) -> Vec<Notice> {
     records.flat_map(|record| notice::of_account(record, record.revision + 1, change, sender)).collect()
 }
 
@@ -289,7 +280,8 @@ impl Api {
         match is_unused {
             true => Ok(()),
             false => {
-                let message = "an account of this id was deleted, and its attempts are kept; choose another, or leave it out";
+                let message =
+                    "an account of this id was deleted, and its attempts are kept; choose another, or leave it out";
                 Err(Problem::in_the_way(message))
             }
         }

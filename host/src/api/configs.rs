@@ -34,9 +34,12 @@ const ID: &str = "webhooks";
 
 /// The calls.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new()
-        .routes(routes!(show, replace, change, clear))
-        .routes(routes!(show_system, replace_system, change_system, clear_system))
+    OpenApiRouter::new().routes(routes!(show, replace, change, clear)).routes(routes!(
+        show_system,
+        replace_system,
+        change_system,
+        clear_system
+    ))
 }
 
 /// What is set for an account. What is absent, is not set.
@@ -274,7 +277,9 @@ mod tests {
 
     #[test]
     fn settings_are_kept_as_what_they_mean() {
-        let data = object(json!({"attempt_failure_count": "7", "attempt_failure_expiry_ms": null, "disable_disabler": "true"}));
+        let data = object(
+            json!({"attempt_failure_count": "7", "attempt_failure_expiry_ms": null, "disable_disabler": "true"}),
+        );
         let set = checked(&data, OF_SYSTEM).expect("they are taken");
         assert_eq!(Value::Object(set), json!({"attempt_failure_count": 7, "disable_disabler": true}));
     }

@@ -1,10 +1,7 @@
 //! Logging in: `api_auth` gives a token for a key, `user_auth` one for a user of KAZOO's. Who fails is told nothing but
 //! that, whatever was wrong, and is slowed down by address.
 
-use axum::{
-    extract::State,
-    http::request::Parts,
-};
+use axum::{extract::State, http::request::Parts};
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};

@@ -39,7 +39,9 @@ async fn accounts() -> (tempfile::TempDir, SharedStore, AccountTree) {
     let folder = tempfile::tempdir().expect("a folder");
     let url = format!("sqlite:{}", folder.path().join("hookbox.db").display());
     let store: SharedStore = std::sync::Arc::new(SqliteStore::open(&url).await.expect("a store"));
-    for (id, document) in [("one", json!({"name": "Acme, Ltd."})), ("two", json!({"name": "ACME ltd", "realm": "two.example"}))] {
+    for (id, document) in
+        [("one", json!({"name": "Acme, Ltd."})), ("two", json!({"name": "ACME ltd", "realm": "two.example"}))]
+    {
         let name = document["name"].as_str().unwrap_or_default().to_owned();
         let account = Account { id: id.into(), name, tree: Vec::new(), reseller: None };
         let record =
