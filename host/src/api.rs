@@ -5,9 +5,11 @@
 //! Crossbar's, so that KAZOO's clients find what they know. Each route is described beside its handler;
 //! [`description`] puts that together for `/openapi.json`.
 
+pub mod accounts;
 pub mod answer;
 pub mod attempts;
 pub mod auth;
+pub mod configs;
 pub mod data;
 pub mod dead_letters;
 pub mod described;
@@ -15,6 +17,8 @@ pub mod description;
 pub mod filters;
 pub mod front;
 pub mod health;
+pub mod keys;
+pub mod login;
 pub mod long_entries;
 pub mod messages;
 pub mod metadata;
@@ -28,6 +32,7 @@ pub mod server;
 pub mod testing;
 pub mod time_range;
 pub mod token;
+pub mod user_directory;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -38,7 +43,7 @@ use axum::{
     middleware,
     response::IntoResponse,
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any, CorsLayer},
@@ -83,6 +88,10 @@ pub struct Api {
     pub key: Arc<HostKey>,
     /// Makes and checks tokens.
     pub tokens: token::Tokens,
+    /// Who logs in by `user_auth`; nobody when there is none.
+    pub users: Option<Arc<dyn user_directory::UserDirectory>>,
+    /// Held by whoever changes accounts, keys or settings: they look at what is there, then write.
+    pub tree_changes: Mutex<()>,
     /// Has this node obey what was written.
     pub follower: Arc<Follower>,
     /// Rung when a notice was written that is to be published.
@@ -124,6 +133,10 @@ fn described_routes() -> OpenApiRouter<Shared> {
         .merge(resending::routes())
         .merge(resend_jobs::routes())
         .merge(secrets::routes())
+        .merge(accounts::routes())
+        .merge(keys::routes())
+        .merge(configs::routes())
+        .merge(login::routes())
         .merge(messages::routes())
         .merge(dead_letters::routes())
         .merge(health::routes())

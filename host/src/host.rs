@@ -252,6 +252,8 @@ fn api(
         store: Arc::clone(&stages.store),
         key: Arc::clone(&stages.firer.key),
         tokens: Tokens::new(&stages.firer.key),
+        users: None,
+        tree_changes: tokio::sync::Mutex::new(()),
         follower: Arc::clone(&stages.follower),
         to_tell: Arc::clone(&stages.to_tell),
         pipeline: Arc::clone(&stages.pipeline),

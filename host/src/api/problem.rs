@@ -159,6 +159,12 @@ impl Problem {
         let data = json!({"message": "the store does not answer; try again"});
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "datastore_fault", data)
     }
+
+    /// 503: KAZOO's users cannot be asked for.
+    pub fn no_directory() -> Self {
+        let data = json!({"message": "KAZOO's users cannot be read (kazoo.couchdb_url); try again"});
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "datastore_unreachable", data)
+    }
 }
 
 /// The store failed: ours. A row that cannot be read does not get better by trying again.

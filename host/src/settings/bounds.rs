@@ -11,6 +11,11 @@ const QUEUE_BYTES_MAX: usize = 255 - ".requests".len();
 
 const API_KEY_CHARS_MIN: usize = 32;
 
+/// Bounds of `webhooks.attempt_failure_count`, wherever it is set.
+pub const ATTEMPT_FAILURE_COUNT: RangeInclusive<u64> = 1..=1_000_000;
+/// Bounds of `webhooks.attempt_failure_expiry_ms`, ms, wherever it is set.
+pub const ATTEMPT_FAILURE_EXPIRY_MS: RangeInclusive<u64> = 1000..=86_400_000;
+
 /// What is out of bounds. `place` is where the settings came from, as the message shall name it; `variables` are the
 /// keys that came from the environment instead.
 pub(super) fn problems(settings: &Settings, place: &str, variables: &[String]) -> Vec<String> {
@@ -40,6 +45,9 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("api.attempts_range_s_max", api.attempts_range_s_max, 60..=315_360_000),
         ("api.list_bytes_max", api.list_bytes_max, 1_048_576..=1_073_741_824),
         ("api.resend_ids_max", api.resend_ids_max, 1..=100_000),
+        ("api.account_bytes_max", api.account_bytes_max, 1024..=8_000_000),
+        ("api.tree_depth_max", api.tree_depth_max, 2..=100),
+        ("api.keys_per_account_max", api.keys_per_account_max, 1..=10_000),
         ("store.group_wait_ms", store.group_wait_ms, 0..=1000),
         ("store.group_rows_max", store.group_rows_max, 1..=10_000),
         ("store.poll_ms", store.poll_ms, 100..=3_600_000),
@@ -92,8 +100,6 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("dead_letters.keep_days", dead_letters.keep_days, 1..=3650),
         ("dead_letters.rows_max", dead_letters.rows_max, 1..=100_000_000),
         ("dead_letters.bulk_rows_max", dead_letters.bulk_rows_max, 1..=10_000),
-        ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), 1..=1_000_000),
-        ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, 1000..=86_400_000),
         ("kazoo.couchdb_timeout_ms", kazoo.couchdb_timeout_ms, 100..=120_000),
         ("kazoo.couchdb_page_rows", kazoo.couchdb_page_rows, 1..=10_000),
         ("kazoo.couchdb_body_bytes_max", kazoo.couchdb_body_bytes_max, 1024..=1_073_741_824),
@@ -106,6 +112,8 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("kazoo.unknown_accounts_waiting_max", kazoo.unknown_accounts_waiting_max, 0..=65_535),
         ("kazoo.unknown_account_remembered_ms", kazoo.unknown_account_remembered_ms, 0..=86_400_000),
         ("kazoo.unknown_accounts_remembered_max", kazoo.unknown_accounts_remembered_max, 1..=1_000_000),
+        ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), ATTEMPT_FAILURE_COUNT),
+        ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, ATTEMPT_FAILURE_EXPIRY_MS),
         ("supervisor.pause_ms", supervisor.pause_ms, 1..=60_000),
         ("supervisor.pause_ms_max", supervisor.pause_ms_max, 1..=600_000),
         ("supervisor.restarts_max", supervisor.restarts_max, 1..=1000),

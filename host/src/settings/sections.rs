@@ -26,6 +26,9 @@ pub struct ApiSettings {
     pub attempts_range_s_max: u64,
     pub list_bytes_max: u64,
     pub resend_ids_max: u64,
+    pub account_bytes_max: u64,
+    pub tree_depth_max: u64,
+    pub keys_per_account_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
