@@ -8,7 +8,7 @@ AS_GUEST := --target wasm32-wasip2 --profile guest --target-dir $(GUESTS)
 MODULES := $(patsubst guest-modules/%/Cargo.toml,--package hookbox-%,$(wildcard guest-modules/*/Cargo.toml))
 BENCH :=
 
-.PHONY: help demo test bench guests fmt wasm-target test-servers
+.PHONY: help demo test bench guests fmt wasm-target test-servers python-tools
 
 help: ## say what each of these does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ demo: wasm-target ## show Hookbox at work, without a broker or a database server
 	cargo build --workspace --bin hookbox
 	$(TARGET)/debug/hookbox demo
 
-test: wasm-target test-servers ## check format and lints and run every test, on a private broker
+test: wasm-target test-servers python-tools ## check format and lints and run every test, on a private broker
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy $(MODULES) --package hookbox-bad-modules --features hookbox-bad-modules/modules --lib --examples $(AS_GUEST) -- -D warnings
@@ -26,6 +26,7 @@ test: wasm-target test-servers ## check format and lints and run every test, on 
 bench: wasm-target test-servers ## measure against the floor, on a private broker; BENCH="--messages 20000" for less
 	cargo build --workspace --bin hookbox
 	cargo bench --profile dev --workspace --bench isolation
+	cargo bench --profile dev --workspace --bench rest
 	cargo bench --profile dev --workspace --bench pipeline -- $(BENCH)
 
 guests: wasm-target ## build the modules alone, for WebAssembly
@@ -39,3 +40,6 @@ wasm-target: ## bring the target that modules are built for, when it is missing
 
 test-servers: ## install RabbitMQ from the system's packages, when it is missing (root or sudo)
 	@.ci/test-servers
+
+python-tools: ## install schemathesis into the target folder, with pip, when it is missing
+	@.ci/python-tools $(TARGET)/python

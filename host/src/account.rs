@@ -1,6 +1,7 @@
 //! The tree of accounts: resellers, their customers, and the numbers and keys that belong to them.
 
 pub mod tree_change;
+pub mod user_directory;
 
 use std::sync::Arc;
 

@@ -32,7 +32,6 @@ pub mod server;
 pub mod testing;
 pub mod time_range;
 pub mod token;
-pub mod user_directory;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -52,7 +51,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use self::problem::Problem;
 use crate::{
-    account::AccountTree,
+    account::{AccountTree, user_directory::UserDirectory},
     changes::Follower,
     clock::Clock,
     firing::Firer,
@@ -89,7 +88,7 @@ pub struct Api {
     /// Makes and checks tokens.
     pub tokens: token::Tokens,
     /// Who logs in by `user_auth`; nobody when there is none.
-    pub users: Option<Arc<dyn user_directory::UserDirectory>>,
+    pub users: Option<Arc<dyn UserDirectory>>,
     /// Held by whoever changes accounts, keys or settings: they look at what is there, then write.
     pub tree_changes: Mutex<()>,
     /// Has this node obey what was written.

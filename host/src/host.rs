@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use self::{parts::Supervisors, stages::Stages};
 use crate::{
+    account::user_directory::UserDirectory,
     api::{self, Api, auth::Guesses, token::Tokens},
     changes::Follower,
     clock::Clock,
@@ -252,7 +253,7 @@ fn api(
         store: Arc::clone(&stages.store),
         key: Arc::clone(&stages.firer.key),
         tokens: Tokens::new(&stages.firer.key),
-        users: None,
+        users: stages.kazoo.as_ref().map(|kazoo| Arc::new(kazoo.users.clone()) as Arc<dyn UserDirectory>),
         tree_changes: tokio::sync::Mutex::new(()),
         follower: Arc::clone(&stages.follower),
         to_tell: Arc::clone(&stages.to_tell),

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use hookbox::kazoo::{reader::ReaderState, users::Method};
+use hookbox::{account::user_directory::HashMethod, kazoo::reader::ReaderState};
 use hookbox_tests::{
     broker::Broker,
     chaos_proxy::ChaosProxy,
@@ -576,23 +576,32 @@ async fn users_are_found_by_their_digests() {
         let host = beside(&couchdb).without_broker().setting("kazoo.couchdb_page_rows", 1).start().await;
         let users = host.running.kazoo_users.clone().unwrap();
 
-        for (method, hash) in [(Method::Md5, md5), (Method::Sha1, sha1), (Method::Md5, &md5.to_uppercase())] {
+        for (method, hash) in [(HashMethod::Md5, md5), (HashMethod::Sha, sha1), (HashMethod::Md5, &md5.to_uppercase())]
+        {
             let found = users.find(&CHILD.into(), method, hash).await.unwrap().unwrap();
-            assert_eq!((found.id.as_str(), found.account, found.is_admin), ("u3", CHILD.into(), true));
+            assert_eq!((found.id.as_str(), found.is_admin), ("u3", true));
         }
-        let found = users.find(&CHILD.into(), Method::Md5, &"f".repeat(32)).await.unwrap().unwrap();
+        let found = users.find(&CHILD.into(), HashMethod::Md5, &"f".repeat(32)).await.unwrap().unwrap();
         assert!(!found.is_admin);
         for (account, method, hash) in [
-            (CHILD, Method::Md5, "00000000000000000000000000000000"),
-            (CHILD, Method::Sha1, md5),
-            (CHILD, Method::Md5, ""),
-            (OTHER, Method::Md5, md5),
-            ("acme", Method::Md5, md5),
+            (CHILD, HashMethod::Md5, "00000000000000000000000000000000"),
+            (CHILD, HashMethod::Sha, md5),
+            (CHILD, HashMethod::Md5, ""),
+            (OTHER, HashMethod::Md5, md5),
+            ("acme", HashMethod::Md5, md5),
         ] {
             assert_eq!(users.find(&account.into(), method, hash).await.unwrap(), None, "{account} {hash}");
         }
+        // Over REST: the account by its name, the user by its digest; the token opens that account.
+        let login =
+            json!({"data": {"credentials": md5, "method": "md5", "account_realm": format!("{CHILD}.example.net")}});
+        let token = host.call("PUT", "/v2/user_auth", "", Some(login)).await.expect(201);
+        assert_eq!((&token.data()["account_id"], &token.data()["owner_id"]), (&json!(CHILD), &json!("u3")));
+        let token = token.envelope["auth_token"].as_str().unwrap().to_owned();
+        host.call("GET", &format!("/v2/accounts/{CHILD}/webhooks"), &token, None).await.expect(200);
+        host.call("GET", &format!("/v2/accounts/{OTHER}/webhooks"), &token, None).await.expect(403);
         couchdb.go_down();
-        assert!(users.find(&CHILD.into(), Method::Md5, md5).await.is_err(), "nobody can say who that is");
+        assert!(users.find(&CHILD.into(), HashMethod::Md5, md5).await.is_err(), "nobody can say who that is");
         host.finish().await;
     }
     let host = TestHost::builder().without_broker().start().await;

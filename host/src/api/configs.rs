@@ -29,7 +29,7 @@ const DISABLE_DISABLER: &str = "disable_disabler";
 const OF_ACCOUNT: &[&str] = &[COUNT, EXPIRY_MS];
 /// What may be set for the system.
 const OF_SYSTEM: &[&str] = &[COUNT, EXPIRY_MS, DISABLE_DISABLER];
-/// The document's id, as KAZOO shows it; not a setting.
+/// The document's `id`, as KAZOO shows it; no setting.
 const ID: &str = "webhooks";
 
 /// The calls.
@@ -213,7 +213,7 @@ async fn set(api: &Shared, account: Option<&AccountId>, data: Object, merge: boo
 /// The settings of a `data` object, as they are stored; null is left out.
 fn checked(data: &Object, known: &[&str]) -> Result<Object, Problem> {
     let mut fields = Fields::of(data);
-    for name in data.keys().filter(|name| *name != ID && !known.contains(&name.as_str())) {
+    for name in data.keys().filter(|name| name.as_str() != "id" && !known.contains(&name.as_str())) {
         let message = format!("is no setting that can be set here; those are {}", known.join(", "));
         fields.wrong(name, "unknown", &message, json!({"target": known}));
     }
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn settings_are_kept_as_what_they_mean() {
         let data = object(
-            json!({"attempt_failure_count": "7", "attempt_failure_expiry_ms": null, "disable_disabler": "true"}),
+            json!({"id": "webhooks", "attempt_failure_count": "7", "attempt_failure_expiry_ms": null, "disable_disabler": "true"}),
         );
         let set = checked(&data, OF_SYSTEM).expect("they are taken");
         assert_eq!(Value::Object(set), json!({"attempt_failure_count": 7, "disable_disabler": true}));

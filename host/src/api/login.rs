@@ -13,10 +13,12 @@ use super::{
     described::{Envelope, Problems, Success},
     problem::Problem,
     token::{Holder, Token},
-    user_directory::{HashMethod, User, UserDirectory},
 };
 use crate::{
-    account::{AccountTree, hash_key},
+    account::{
+        AccountTree, hash_key,
+        user_directory::{HashMethod, User, UserDirectory},
+    },
     message::{AccountId, Object},
     store::Store,
 };

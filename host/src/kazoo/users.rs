@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{
@@ -10,53 +11,36 @@ use super::{
     import::text,
 };
 use crate::{
-    account::same_hash,
+    account::{
+        same_hash,
+        user_directory::{HashMethod, User, UserDirectory},
+    },
+    error_chain::chain,
     message::{AccountId, Object},
 };
 
-/// Of what kind a login's digest is: of `user:password`, in hex.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// 32 digits.
-    Md5,
-    /// 40 digits.
-    Sha1,
-}
-
-impl Method {
-    fn digits(self) -> usize {
-        match self {
-            Self::Md5 => 32,
-            Self::Sha1 => 40,
-        }
-    }
-
-    /// The view of an account's database.
-    fn view(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Md5 => ("users", "creds_by_md5"),
-            Self::Sha1 => ("users", "creds_by_sha"),
-        }
-    }
-
-    /// The field of a user's document.
-    fn field(self) -> &'static str {
-        match self {
-            Self::Md5 => "pvt_md5_auth",
-            Self::Sha1 => "pvt_sha1_auth",
-        }
+/// How many hex digits a digest has.
+fn digits(method: HashMethod) -> usize {
+    match method {
+        HashMethod::Md5 => 32,
+        HashMethod::Sha => 40,
     }
 }
 
-/// Somebody who may log in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// The document's `_id`; KAZOO's `owner_id`.
-    pub id: String,
-    /// Whose user it is.
-    pub account: AccountId,
-    /// Whether it is an administrator of the account (`priv_level`).
-    pub is_admin: bool,
+/// The view of an account's database that finds users by their digest.
+fn view(method: HashMethod) -> (&'static str, &'static str) {
+    match method {
+        HashMethod::Md5 => ("users", "creds_by_md5"),
+        HashMethod::Sha => ("users", "creds_by_sha"),
+    }
+}
+
+/// The field of a user's document that has the digest.
+fn field(method: HashMethod) -> &'static str {
+    match method {
+        HashMethod::Md5 => "pvt_md5_auth",
+        HashMethod::Sha => "pvt_sha1_auth",
+    }
 }
 
 /// Finds users.
@@ -71,9 +55,14 @@ pub struct KazooUsers {
 impl KazooUsers {
     /// The user of the account with this digest, that is neither deleted nor disabled. An `Err` says that CouchDB could
     /// not be asked, never that the digest is wrong.
-    pub async fn find(&self, account: &AccountId, method: Method, hash: &str) -> Result<Option<User>, CouchDbError> {
+    pub async fn find(
+        &self,
+        account: &AccountId,
+        method: HashMethod,
+        hash: &str,
+    ) -> Result<Option<User>, CouchDbError> {
         let hash = hash.to_ascii_lowercase();
-        let is_digest = hash.len() == method.digits() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_digest = hash.len() == digits(method) && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
         let Some(database) = database_of(account).filter(|_| is_digest) else { return Ok(None) };
         let mut next: Option<Next> = None;
         for _ in 0..self.pages_max {
@@ -84,7 +73,7 @@ impl KazooUsers {
             };
             if let Some(found) = page.documents.iter().find(|document| may_log_in(document, method, &hash)) {
                 let is_admin = text(found, "priv_level") == Some("admin");
-                return Ok(Some(User { id: id(found).to_owned(), account: account.clone(), is_admin }));
+                return Ok(Some(User { id: id(found).to_owned(), is_admin }));
             }
             match page.next {
                 Some(from) => next = Some(from),
@@ -98,21 +87,28 @@ impl KazooUsers {
     async fn page(
         &self,
         database: &str,
-        method: Method,
+        method: HashMethod,
         hash: &str,
         from: Option<&Next>,
     ) -> Result<Page, CouchDbError> {
-        match self.couchdb.found_by(database, method.view(), hash, from).await? {
+        match self.couchdb.found_by(database, view(method), hash, from).await? {
             Some(page) => Ok(page),
             None => self.couchdb.documents(database, from).await,
         }
     }
 }
 
-fn may_log_in(document: &Object, method: Method, hash: &str) -> bool {
+#[async_trait]
+impl UserDirectory for KazooUsers {
+    async fn find(&self, account: &AccountId, method: HashMethod, hash: &str) -> Result<Option<User>, String> {
+        KazooUsers::find(self, account, method, hash).await.map_err(|error| chain(&error))
+    }
+}
+
+fn may_log_in(document: &Object, method: HashMethod, hash: &str) -> bool {
     let is_user = text(document, "pvt_type") == Some("user") && !is_gone(document);
     let is_enabled = document.get("enabled") != Some(&Value::Bool(false));
-    let is_same = text(document, method.field()).is_some_and(|own| same_hash(&own.to_ascii_lowercase(), hash));
+    let is_same = text(document, field(method)).is_some_and(|own| same_hash(&own.to_ascii_lowercase(), hash));
     is_user && is_enabled && is_same
 }
 

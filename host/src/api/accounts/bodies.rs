@@ -11,7 +11,7 @@ pub struct AccountBody {
     #[schema(min_length = 1, max_length = 128, example = "Acme")]
     pub name: String,
     /// Its SIP domain: 1 to 253 of `a-z 0-9 . - _`, kept in lower case. No two accounts have the same.
-    #[schema(min_length = 1, max_length = 253)]
+    #[schema(min_length = 1, max_length = 253, pattern = "^[A-Za-z0-9._-]{1,253}$")]
     pub realm: Option<String>,
     /// What `api_auth` and `user_auth` answer as the caller's language.
     #[schema(example = "en-us")]
@@ -29,7 +29,7 @@ pub struct NewAccount {
     #[schema(min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]{1,64}$")]
     pub id: Option<String>,
     /// Its SIP domain: 1 to 253 of `a-z 0-9 . - _`, kept in lower case. No two accounts have the same.
-    #[schema(min_length = 1, max_length = 253)]
+    #[schema(min_length = 1, max_length = 253, pattern = "^[A-Za-z0-9._-]{1,253}$")]
     pub realm: Option<String>,
     /// What `api_auth` and `user_auth` answer as the caller's language.
     #[schema(example = "en-us")]
