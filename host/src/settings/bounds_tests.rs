@@ -76,7 +76,7 @@ fn urls_names_and_keys_are_judged_and_no_secret_is_shown() {
     insta::assert_snapshot!(found("amqp.url = 'http://u:s3cret@h'"), @r#"hookbox.toml: amqp.url is of the kind "http"; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…"#);
     insta::assert_snapshot!(found("amqp.url = 'localhost'"), @r#"hookbox.toml: amqp.url is of the kind ""; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…"#);
     insta::assert_snapshot!(found("amqp.url = 'amqp://'"), @"hookbox.toml: amqp.url is no URL with a host; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…");
-    insta::assert_snapshot!(found("amqp.queue = ''"), @r#"hookbox.toml: amqp.queue is 0 bytes long; use 1 to 250 bytes, or delete the line for "hookbox""#);
+    insta::assert_snapshot!(found("amqp.queue = ''"), @r#"hookbox.toml: amqp.queue is 0 bytes long; use 1 to 246 bytes, or delete the line for "hookbox""#);
     insta::assert_snapshot!(found("amqp.queue = 'amq.x'"), @r#"hookbox.toml: amqp.queue is "amq.x"; use a name that does not begin with amq., which brokers keep for themselves, or delete the line for "hookbox""#);
     insta::assert_snapshot!(found("master.account_id = 'No Good'"), @r#"hookbox.toml: master.account_id is "No Good"; use 32 hex digits, or 1 to 64 of a-z 0-9 _ -"#);
     insta::assert_snapshot!(found("master.api_key = 's3cret'"), @"hookbox.toml: master.api_key is 6 characters long; use at least 32");
