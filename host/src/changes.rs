@@ -7,7 +7,14 @@
 
 pub mod bulk_requests;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use lapin::{
@@ -65,6 +72,8 @@ pub struct Follower {
     pub firing: Arc<FiringSettings>,
     /// Where reading goes on.
     pub cursors: Mutex<Cursors>,
+    /// How many have asked for a look so far: those who wait for the same one share it.
+    pub asked: AtomicU64,
     /// Rung when somebody knows of a change.
     pub wake: Arc<Notify>,
     /// `store.poll_ms`.
@@ -77,6 +86,8 @@ pub struct Cursors {
     accounts: i64,
     numbers: i64,
     hooks: i64,
+    /// Whoever asked up to here has been served.
+    served: u64,
 }
 
 impl Follower {
@@ -95,7 +106,19 @@ impl Follower {
 
     /// Reads what changed since the last time.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let own = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
         let mut cursors = self.cursors.lock().await;
+        if cursors.served >= own {
+            return Ok(());
+        }
+        // Whoever has asked by now had written before, so this look shows them what they wrote.
+        let served = self.asked.load(Ordering::SeqCst);
+        self.read_on(&mut cursors).await?;
+        cursors.served = served;
+        Ok(())
+    }
+
+    async fn read_on(&self, cursors: &mut Cursors) -> Result<(), StoreError> {
         loop {
             let page = self.store.accounts_since(cursors.accounts, PAGE_ROWS).await?;
             cursors.accounts = page.cursor;

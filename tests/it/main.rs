@@ -26,6 +26,7 @@ mod keys_rest;
 mod login;
 mod configs_rest;
 mod rest_envelope;
+mod slow_callers;
 mod described;
 mod settings;
 mod commands;

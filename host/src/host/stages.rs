@@ -3,7 +3,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, AtomicUsize},
+    atomic::{AtomicI64, AtomicU64, AtomicUsize},
 };
 
 use tokio::sync::{Mutex, Notify, mpsc};
@@ -95,6 +95,7 @@ impl Stages {
             hooks: Arc::clone(&hooks),
             firing: Arc::clone(&firing),
             cursors: Mutex::new(Cursors::default()),
+            asked: AtomicU64::new(0),
             wake: Arc::clone(&changed),
             poll_ms: settings.store.poll_ms,
         });
