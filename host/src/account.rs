@@ -1,5 +1,7 @@
 //! The tree of accounts: resellers, their customers, and the numbers and keys that belong to them.
 
+pub mod tree_change;
+
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -37,6 +39,17 @@ pub struct AccountRecord {
     pub revision: i64,
     /// When it was made.
     pub created_ms: UnixMs,
+}
+
+/// What an account's document says besides its place, as it comes from KAZOO.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountFields {
+    /// Whose.
+    pub id: AccountId,
+    /// The public fields, its name among them.
+    pub document: Object,
+    /// Whether it is marked as a reseller. One that is a reseller for another reason stays one.
+    pub is_reseller: bool,
 }
 
 /// What is kept of an API key. The key itself is shown once and never stored.
@@ -169,6 +182,17 @@ impl AccountTree {
         self.numbers.get(number).map(|account| account.clone())
     }
 
+    /// The accounts of this name, at most so many. Only letters and digits count, and no case: so KAZOO looks a name up.
+    pub fn named(&self, name: &str, most: usize) -> Vec<AccountId> {
+        let wanted: Vec<char> = plain(name).collect();
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let is_so_called = |place: &Place| plain(&place.name).eq(wanted.iter().copied());
+        let found = self.places.iter().filter(|entry| is_so_called(entry.value()));
+        found.take(most).map(|entry| entry.key().clone()).collect()
+    }
+
     /// How many accounts there are.
     pub fn len(&self) -> usize {
         self.places.len()
@@ -178,6 +202,11 @@ impl AccountTree {
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
+}
+
+/// What of a name counts when accounts are looked up by it.
+fn plain(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 /// A new API key: 64 hex digits, of 256 random bits.
@@ -230,6 +259,17 @@ mod tests {
         assert_eq!(tree.descendants(&reseller), std::slice::from_ref(&customer));
         assert_eq!(tree.account_of_number("+13125550111"), Some(customer.clone()));
         assert_eq!(tree.account(&reseller), Some(account("reseller", &["master"], Some("master"))));
+    }
+
+    #[test]
+    fn a_name_is_found_by_its_letters() {
+        let tree = AccountTree::default();
+        tree.replace(Account { name: "Müller & Söhne, Ltd.".into(), ..account("one", &[], None) });
+        tree.replace(Account { name: "mullersohne".into(), ..account("other", &[], None) });
+        assert_eq!(tree.named("MÜLLER SÖHNE LTD", 10), [AccountId::from("one")]);
+        assert!(tree.named("Müller", 10).is_empty() && tree.named(" ,.", 10).is_empty());
+        tree.replace(Account { name: "mÜllersöhneltd".into(), ..account("third", &[], None) });
+        assert_eq!((tree.named("müllersöhneltd", 10).len(), tree.named("müllersöhneltd", 1).len()), (2, 1));
     }
 
     #[test]

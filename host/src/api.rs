@@ -5,21 +5,34 @@
 //! Crossbar's, so that KAZOO's clients find what they know. Each route is described beside its handler;
 //! [`description`] puts that together for `/openapi.json`.
 
+pub mod accounts;
 pub mod answer;
+pub mod attempts;
 pub mod auth;
+pub mod configs;
 pub mod data;
+pub mod dead_letters;
 pub mod described;
 pub mod description;
 pub mod filters;
 pub mod front;
 pub mod health;
+pub mod keys;
+pub mod login;
+pub mod long_entries;
 pub mod messages;
 pub mod metadata;
 pub mod paging;
 pub mod problem;
 pub mod query;
+pub mod resend_jobs;
+pub mod resending;
+pub mod secrets;
 pub mod server;
+pub mod testing;
+pub mod time_range;
 pub mod token;
+pub mod user_directory;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -30,7 +43,7 @@ use axum::{
     middleware,
     response::IntoResponse,
 };
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Mutex, Notify, Semaphore, watch};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any, CorsLayer},
@@ -44,10 +57,11 @@ use crate::{
     clock::Clock,
     firing::Firer,
     ingress::{amqp::BrokerState, decode::Decoder},
+    kazoo::reader::ReaderState,
     message::AccountId,
     module::Modules,
     pipeline::Pipeline,
-    settings::{ApiSettings, FiringSettings, WebhookSettings},
+    settings::{ApiSettings, DeadLetterSettings, FiringSettings, WebhookSettings},
     store::{SharedStore, secrets::HostKey},
 };
 
@@ -62,6 +76,8 @@ pub struct Api {
     pub firing: Arc<FiringSettings>,
     /// KAZOO's settings as the file has them, under those of the store.
     pub webhooks: WebhookSettings,
+    /// How many dead letters one call works on.
+    pub dead_letters: DeadLetterSettings,
     /// Whose accounts are known.
     pub accounts: Arc<AccountTree>,
     /// The account above all others.
@@ -72,6 +88,10 @@ pub struct Api {
     pub key: Arc<HostKey>,
     /// Makes and checks tokens.
     pub tokens: token::Tokens,
+    /// Who logs in by `user_auth`; nobody when there is none.
+    pub users: Option<Arc<dyn user_directory::UserDirectory>>,
+    /// Held by whoever changes accounts, keys or settings: they look at what is there, then write.
+    pub tree_changes: Mutex<()>,
     /// Has this node obey what was written.
     pub follower: Arc<Follower>,
     /// Rung when a notice was written that is to be published.
@@ -80,12 +100,16 @@ pub struct Api {
     pub pipeline: Arc<Pipeline>,
     /// Fires tests.
     pub firer: Arc<Firer>,
+    /// Rung when a bulk resend was made.
+    pub job_made: Arc<Notify>,
     /// How messages are read.
     pub decoder: Decoder,
     /// What there is, and what could not be loaded.
     pub modules: Arc<Modules>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerState>,
+    /// How it stands with KAZOO's CouchDB.
+    pub couchdb: watch::Receiver<ReaderState>,
     /// Slows down who guesses keys.
     pub guesses: auth::Guesses,
     /// Requests worked on at once: `api.requests_max`.
@@ -104,7 +128,17 @@ fn described_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(description::head())
         .merge(metadata::routes())
         .merge(webhooks::routes())
+        .merge(attempts::routes())
+        .merge(testing::routes())
+        .merge(resending::routes())
+        .merge(resend_jobs::routes())
+        .merge(secrets::routes())
+        .merge(accounts::routes())
+        .merge(keys::routes())
+        .merge(configs::routes())
+        .merge(login::routes())
         .merge(messages::routes())
+        .merge(dead_letters::routes())
         .merge(health::routes())
 }
 
@@ -124,10 +158,17 @@ pub fn router(api: Shared) -> Router {
 /// Any page may call: what opens is a key, never a cookie.
 fn cors() -> CorsLayer {
     let allowed = [
-        header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, header::IF_NONE_MATCH,
-        front::AUTH_TOKEN, front::REQUEST_ID, HeaderName::from_static("x-pretty-print"),
+        header::ACCEPT,
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        front::AUTH_TOKEN,
+        front::REQUEST_ID,
+        HeaderName::from_static("x-pretty-print"),
     ];
-    let methods = [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
+    let methods =
+        [Method::GET, Method::PUT, Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS, Method::HEAD];
     CorsLayer::new()
         .allow_origin(Any)
         .allow_methods(methods)

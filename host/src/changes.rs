@@ -5,6 +5,8 @@
 //! when a notice is lost, the periodic look finds it. What the host has to tell the broker itself was written to the
 //! store with the change it tells of, and is published from there until the broker has confirmed it ([`Publisher`]).
 
+pub mod bulk_requests;
+
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
@@ -17,13 +19,14 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 use thiserror::Error;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, mpsc};
 
 use crate::{
     account::AccountTree,
     error_chain::chain,
     hook::{Hook, table::HookTable},
     ingress::doubling_pause,
+    message::Object,
     settings::FiringSettings,
     store::{HookChange, Notice, SharedStore, StoreError},
 };
@@ -33,6 +36,11 @@ const PAGE_ROWS: u32 = 1000;
 
 /// What a notice of a hook's or an account's change looks like (KAZOO's data layer publishes them).
 const NOTICE_KEYS: [&str; 3] = ["*.webhooks.webhook.*", "doc_deleted.*.account.*", "*.accounts.account.*"];
+
+/// As above, of the documents of numbers: heard where KAZOO's documents are read.
+const NUMBER_NOTICE_KEY: &str = "*.*.number.*";
+/// The largest notice that is looked into; KAZOO's have half a thousand bytes.
+const NOTICE_BYTES_MAX: usize = 65_536;
 
 /// Why telling or hearing failed.
 #[derive(Debug, Error)]
@@ -144,12 +152,43 @@ impl Follower {
     }
 }
 
+/// Where notices go besides, for a reader of KAZOO's documents.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// Their bodies.
+    pub notices: mpsc::Sender<Object>,
+    /// Rung when listening begins, and when one could not be handed over: what changed has to be looked for.
+    pub missed: Arc<Notify>,
+}
+
+impl Heard {
+    /// Hands a notice over; never waits.
+    fn hand_over(&self, body: &[u8]) {
+        if body.len() > NOTICE_BYTES_MAX {
+            return tracing::warn!(
+                bytes = body.len(),
+                "a change notice is too large to be one, and is not looked into"
+            );
+        }
+        match serde_json::from_slice(body) {
+            Ok(notice) => {
+                if self.notices.try_send(notice).is_err() {
+                    self.missed.notify_one();
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a change notice cannot be read"),
+        }
+    }
+}
+
 /// Hears change notices on the `configuration` exchange, on a queue of this node's own.
 pub struct Listener {
     /// `amqp.url`.
     pub url: String,
     /// Rung for each notice.
     pub wake: Arc<Notify>,
+    /// Who else is told of them.
+    pub heard: Option<Heard>,
     /// `amqp.reconnect_pause_ms_max`.
     pub pause_ms_max: u64,
 }
@@ -170,7 +209,7 @@ impl Listener {
         let queue = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare(ShortString::default(), queue, FieldTable::default()).await?;
         declare_exchange(&channel, "configuration").await?;
-        for key in NOTICE_KEYS {
+        for key in NOTICE_KEYS.into_iter().chain(self.heard.as_ref().map(|_| NUMBER_NOTICE_KEY)) {
             let options = QueueBindOptions::default();
             let (queue, exchange) = (queue.name().clone(), "configuration".into());
             channel.queue_bind(queue, exchange, key.into(), options, FieldTable::default()).await?;
@@ -180,10 +219,16 @@ impl Listener {
         let mut notices = channel.basic_consume(queue.name().clone(), tag, options, FieldTable::default()).await?;
         // What changed while nobody listened.
         self.wake.notify_one();
+        if let Some(heard) = &self.heard {
+            heard.missed.notify_one();
+        }
         outage.is_over();
         tracing::info!("listening for change notices");
         while let Some(notice) = notices.next().await {
-            notice?;
+            let notice = notice?;
+            if let Some(heard) = &self.heard {
+                heard.hand_over(&notice.data);
+            }
             self.wake.notify_one();
         }
         Ok(())

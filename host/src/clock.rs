@@ -52,3 +52,8 @@ pub const GREGORIAN_OFFSET_S: u64 = 62_167_219_200;
 pub fn gregorian_s(at_ms: UnixMs) -> u64 {
     at_ms / 1000 + GREGORIAN_OFFSET_S
 }
+
+/// A time as KAZOO writes it, in ours; 1970 for what was before.
+pub fn unix_ms(gregorian_s: u64) -> UnixMs {
+    gregorian_s.saturating_sub(GREGORIAN_OFFSET_S).saturating_mul(1000)
+}

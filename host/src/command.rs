@@ -3,7 +3,6 @@
 
 pub mod demo;
 pub mod doctor;
-pub mod import;
 pub mod import_call;
 pub mod publish;
 mod rest;

@@ -17,6 +17,8 @@ pub mod client;
 pub mod lanes;
 pub mod request;
 pub mod retry;
+pub mod resend;
+pub mod resend_jobs;
 pub mod scheduler;
 pub mod signature;
 pub mod webhook_id;
@@ -138,34 +140,28 @@ impl Firer {
         }
     }
 
+    /// Tries an event at a hook once, because its owner asked for it, and records that in any case. Nothing else follows:
+    /// it is not tried again, not listed as undelivered, does not count as a failure, and a 410 disables nothing. The hook
+    /// may be disabled. `None` when its places are taken.
+    pub async fn test(&self, firing: Firing, hook: &Hook) -> Result<Option<Attempt>, StoreError> {
+        let Some(place) = self.lanes.try_enter(hook) else { return Ok(None) };
+        let attempt = Attempt { retries_left: 0, ..self.tried(&firing, hook).await };
+        drop(place);
+        canonical_line(&attempt);
+        let recorded = Some(attempt.clone());
+        self.log.keep(Entry { attempt: recorded, counts_as_failure: false, change: FiringChange::None }).await?;
+        Ok(Some(attempt))
+    }
+
     /// One try, from request to recorded row, and what follows from it.
     async fn try_once(&self, mut firing: Firing, hook: &Hook, parked: &Parked) -> Result<(), StoreError> {
-        let at_ms = self.clock.now_ms();
-        let (sent, outcome, took) = self.send(&firing, hook, at_ms).await;
-        firing.tries += 1;
+        let mut attempt = self.tried(&firing, hook).await;
+        firing.tries = attempt.try_number;
         let now_ms = self.clock.now_ms();
-        let verdict = retry::verdict(&outcome, firing.tries, hook, &self.settings, now_ms, rand::random());
-        let shown = request::shows_payload(hook, &sent);
-        let attempt = Attempt {
-            id: Attempt::new_id(at_ms),
-            webhook_id: firing.id.clone(),
-            account: hook.account.clone(),
-            hook: hook.id.clone(),
-            hook_event: firing.event.hook_event.clone(),
-            module: firing.event.module.clone(),
-            at_ms,
-            try_number: firing.tries,
-            uri: hook.uri.to_string(),
-            request: sent,
-            outcome,
-            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-            next_try_ms: match verdict {
-                Verdict::Retry { due_ms } => Some(due_ms),
-                _ => None,
-            },
-            retries_left: retry::retries_left(hook, firing.tries),
-            payload: (!shown).then(|| Arc::clone(&firing.event)),
-        };
+        let verdict = retry::verdict(&attempt.outcome, firing.tries, hook, &self.settings, now_ms, rand::random());
+        if let Verdict::Retry { due_ms } = verdict {
+            attempt.next_try_ms = Some(due_ms);
+        }
         canonical_line(&attempt);
         firing.lease = parked.get().cloned();
         let failed = verdict != Verdict::Delivered;
@@ -185,6 +181,31 @@ impl Firer {
             }
         }
         Ok(())
+    }
+
+    /// Makes the request, sends it, and says what happened; nothing is judged yet.
+    async fn tried(&self, firing: &Firing, hook: &Hook) -> Attempt {
+        let at_ms = self.clock.now_ms();
+        let (sent, outcome, took) = self.send(firing, hook, at_ms).await;
+        let try_number = firing.tries + 1;
+        let shown = request::shows_payload(hook, &sent);
+        Attempt {
+            id: Attempt::new_id(at_ms),
+            webhook_id: firing.id.clone(),
+            account: hook.account.clone(),
+            hook: hook.id.clone(),
+            hook_event: firing.event.hook_event.clone(),
+            module: firing.event.module.clone(),
+            at_ms,
+            try_number,
+            uri: hook.uri.to_string(),
+            request: sent,
+            outcome,
+            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            next_try_ms: None,
+            retries_left: retry::retries_left(hook, try_number),
+            payload: (!shown).then(|| Arc::clone(&firing.event)),
+        }
     }
 
     /// Makes the request and sends it. A request that cannot be made is an outcome too: what is wrong is in the hook.

@@ -21,8 +21,10 @@ use crate::{
     changes::Follower,
     clock::Clock,
     error_chain::chain,
+    firing::client::ClientError,
     hook::table::HookTable,
     ingress::amqp::BrokerState,
+    kazoo::{couchdb::CouchDbError, reader::ReaderState, users::KazooUsers},
     message::AccountId,
     module::Modules,
     pipeline::Pipeline,
@@ -63,9 +65,12 @@ pub enum StartError {
     /// wasmtime, or the system's limits.
     #[error("the sandbox cannot be set up: {0}")]
     Sandbox(String),
-    /// The resolver, or TLS.
-    #[error("the HTTP client cannot be set up: {0}")]
-    Client(String),
+    /// `firing.ca_files`, TLS, or the machine.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The client of KAZOO's CouchDB.
+    #[error(transparent)]
+    CouchDb(#[from] CouchDbError),
 }
 
 /// What makes a host, besides its settings.
@@ -97,8 +102,11 @@ pub struct RunningHost {
     pub pipeline: Arc<Pipeline>,
     /// Reads what changed in the store.
     pub follower: Arc<Follower>,
+    /// Finds who logs in; none when KAZOO is not beside.
+    pub kazoo_users: Option<KazooUsers>,
     supervisors: Supervisors,
     broker: watch::Receiver<BrokerState>,
+    couchdb: watch::Receiver<ReaderState>,
     under_way: TaskTracker,
     grace: Duration,
 }
@@ -129,13 +137,18 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
         Some(_) => BrokerState::Away("not reached yet".into()),
         None => BrokerState::Off,
     });
+    let couchdb = match &stages.kazoo {
+        Some(kazoo) => kazoo.reader.state.subscribe(),
+        None => watch::channel(ReaderState::Off).1,
+    };
     let HostOptions { clock, at_rest, .. } = options;
     if !at_rest {
         parts::start(&mut stages, &supervisors);
-        if let Some(url) = &settings.amqp.url {
-            parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state);
+        match &settings.amqp.url {
+            Some(url) => parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state),
+            None => parts::start_own_notices(&settings, &stages, &supervisors, &clock),
         }
-        let api = api(&settings, &stages, broker.clone(), clock);
+        let api = api(&settings, &stages, broker.clone(), couchdb.clone(), clock);
         let stopping = &supervisors.stopping;
         api::server::serve(listener, api::router(api), &settings.api, stopping.clone(), &stages.under_way);
         if let Some(listener) = metrics_listener {
@@ -152,16 +165,20 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
         hooks: stages.hooks,
         pipeline: stages.pipeline,
         follower: stages.follower,
+        kazoo_users: stages.kazoo.map(|kazoo| kazoo.users),
         supervisors,
         broker,
+        couchdb,
         under_way: stages.under_way,
         grace: Duration::from_millis(settings.shutdown.grace_ms),
     })
 }
 
 impl RunningHost {
-    /// Waits until messages are taken; at once when AMQP is off.
+    /// Waits until messages are taken, at once when AMQP is off, and until KAZOO's documents have been read, or could not be.
     pub async fn ready(&self) {
+        let mut couchdb = self.couchdb.clone();
+        let _ = couchdb.wait_for(|state| *state != ReaderState::Reading).await;
         let mut broker = self.broker.clone();
         let _ = broker.wait_for(|state| !matches!(state, BrokerState::Away(_))).await;
     }
@@ -169,6 +186,11 @@ impl RunningHost {
     /// How it stands with the broker.
     pub fn broker(&self) -> BrokerState {
         self.broker.borrow().clone()
+    }
+
+    /// How it stands with KAZOO's CouchDB.
+    pub fn couchdb(&self) -> ReaderState {
+        self.couchdb.borrow().clone()
     }
 
     /// The names of the supervised parts.
@@ -213,23 +235,34 @@ impl RunningHost {
     }
 }
 
-fn api(settings: &Settings, stages: &Stages, broker: watch::Receiver<BrokerState>, clock: Clock) -> Arc<Api> {
+fn api(
+    settings: &Settings,
+    stages: &Stages,
+    broker: watch::Receiver<BrokerState>,
+    couchdb: watch::Receiver<ReaderState>,
+    clock: Clock,
+) -> Arc<Api> {
     Arc::new(Api {
         settings: settings.api.clone(),
         firing: Arc::clone(&stages.firer.settings),
         webhooks: settings.webhooks.clone(),
+        dead_letters: settings.dead_letters.clone(),
         accounts: Arc::clone(&stages.accounts),
         master: stages.master.clone(),
         store: Arc::clone(&stages.store),
         key: Arc::clone(&stages.firer.key),
         tokens: Tokens::new(&stages.firer.key),
+        users: None,
+        tree_changes: tokio::sync::Mutex::new(()),
         follower: Arc::clone(&stages.follower),
         to_tell: Arc::clone(&stages.to_tell),
         pipeline: Arc::clone(&stages.pipeline),
         firer: Arc::clone(&stages.firer),
+        job_made: Arc::clone(&stages.job_made),
         decoder: stages.decoder.clone(),
         modules: Arc::clone(&stages.modules),
         broker,
+        couchdb,
         guesses: Guesses::new(settings.api.auth_failures_per_min),
         places: Semaphore::new(usize::try_from(settings.api.requests_max).unwrap_or(Semaphore::MAX_PERMITS)),
         node: stages.node.clone(),

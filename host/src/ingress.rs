@@ -1,10 +1,12 @@
-//! Stage 1, ingress: messages from the broker ([`amqp`]) and over HTTP ([`crate::api`]), decoded alike ([`decode`]).
+//! Stage 1, ingress: messages from the broker ([`amqp`]) and over HTTP ([`crate::api`]), decoded alike ([`decode`]); and,
+//! where there is no broker, the host's own ([`own_notices`]).
 //!
 //! Ingress knows no hooks and fires nothing. It hands a [`crate::message::Message`] to the pipeline and does to its
 //! source what the pipeline's [`Settlement`] says.
 
 pub mod amqp;
 pub mod decode;
+pub mod own_notices;
 
 use std::{fmt, time::Duration};
 

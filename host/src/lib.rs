@@ -16,6 +16,7 @@ pub mod attempt;
 pub mod notice;
 pub mod store;
 pub mod changes;
+pub mod kazoo;
 pub mod api;
 pub mod supervisor;
 pub mod clock;

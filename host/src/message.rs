@@ -80,8 +80,23 @@ id! {
     ModuleId
 }
 id! {
-    /// A firing: 64 hex digits, the same on every try and on redelivery; sent as `webhook-id`.
+    /// A firing: 64 hex digits, the same on every try and on redelivery; sent as `webhook-id`. Tests have `test_` and 32.
     WebhookId
+}
+
+/// What the webhook ids of tests begin with, so that receivers can tell them from events.
+const TEST_PREFIX: &str = "test_";
+
+impl WebhookId {
+    /// A new one, of a test that somebody asked for.
+    pub fn of_test() -> Self {
+        Self::from(format!("{TEST_PREFIX}{}", hex::encode(rand::random::<[u8; 16]>())))
+    }
+
+    /// Whether it is of a test.
+    pub fn is_test(&self) -> bool {
+        self.as_str().starts_with(TEST_PREFIX)
+    }
 }
 
 impl AccountId {

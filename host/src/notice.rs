@@ -181,7 +181,8 @@ mod tests {
         let id = AccountId::from("aaaabbbbccccddddeeeeffff00001111");
         let account = Account { id, name: "acme".into(), tree: vec!["master".into()], reseller: None };
         let document = json!({"name": "acme"}).as_object().cloned().unwrap_or_default();
-        let record = AccountRecord { account, is_reseller: false, document, revision: 6, created_ms: 1_714_000_000_000 };
+        let record =
+            AccountRecord { account, is_reseller: false, document, revision: 6, created_ms: 1_714_000_000_000 };
         let [own, shared] = of_account(&record, 7, Change::Edited, &SENDER);
         assert_eq!(
             own.routing_key,

@@ -37,7 +37,7 @@ use crate::{
     ingress::{Settlement, decode::DecodeError},
     message::{Event, Firing, Message, Source, Target},
     module::{Handled, Made, Module, ModuleError, Modules, dead_letter},
-    store::{SharedStore, StoreResult},
+    store::{DeadLetter, SharedStore, StoreResult},
 };
 
 /// The five stages, wired.
@@ -60,6 +60,42 @@ pub struct Pipeline {
     pub in_flight_max: usize,
 }
 
+/// What came of handing a dead letter's message in again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// It worked this time; the letter is gone.
+    Done {
+        /// Events that were made.
+        events: usize,
+        /// Firings that came of them.
+        firings: usize,
+    },
+    /// It failed again, for this reason; nothing was fired and the letter is kept.
+    Failed(String),
+    /// It was not tried, for this reason: the module is not active, in quarantine, or does not ask for it any more.
+    NotTried(String),
+    /// Our fault, or too much is under way; the letter is kept.
+    NotNow(String),
+}
+
+/// Counts a message as under way until it is dropped, also when whoever waited for it has gone.
+struct UnderWay<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl<'a> UnderWay<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// What the modules made of one message.
 #[derive(Default)]
 struct Answers {
@@ -73,16 +109,73 @@ impl Pipeline {
     /// One message, top to bottom. Never fails: whatever happens is a settlement.
     pub async fn handle(&self, message: Message) -> Settlement {
         let span = tracing::debug_span!("message", routing_key = message.routing_key, id = message.message_id);
-        let under_way = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let under_way = UnderWay::enter(&self.in_flight);
         let source = message.source;
-        let settlement = if under_way >= self.in_flight_max {
-            Settlement::Requeue(format!("{under_way} messages are under way already (ingress.in_flight_max)"))
+        let settlement = if under_way.before >= self.in_flight_max {
+            Settlement::Requeue(self.too_many(&under_way))
         } else {
             let stages = AssertUnwindSafe(self.through_the_stages(message).instrument(span)).catch_unwind();
             stages.await.unwrap_or_else(|_| Settlement::Requeue("a stage panicked; this is a fault of Hookbox".into()))
         };
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        drop(under_way);
         self.settled(source, settlement)
+    }
+
+    /// Hands a dead letter's message to the module that failed on it, and to no other; one that never reached a module, to
+    /// all that want it. When all have served it, what they made is fired and the letter removed; else nothing is fired and
+    /// the letter stays. Firings have the ids that they would have had, so that receivers know those that they have seen.
+    pub async fn replay(&self, letter: &DeadLetter) -> Replay {
+        let under_way = UnderWay::enter(&self.in_flight);
+        if under_way.before >= self.in_flight_max {
+            return Replay::NotNow(self.too_many(&under_way));
+        }
+        let replayed = AssertUnwindSafe(self.through_again(letter)).catch_unwind().await;
+        let replay = match replayed {
+            Ok(Ok(replay)) => replay,
+            Ok(Err(error)) => Replay::NotNow(chain(&error)),
+            Err(_) => Replay::NotNow("a stage panicked; this is a fault of Hookbox".into()),
+        };
+        tracing::info!(dead_letter = letter.id, ?replay, "dead letter replayed");
+        replay
+    }
+
+    async fn through_again(&self, letter: &DeadLetter) -> StoreResult<Replay> {
+        let message = Arc::new(letter.message.clone());
+        let mut asked = self.modules.wanting(&message);
+        if let Some(id) = &letter.module {
+            asked.retain(|module| module.id() == id);
+        }
+        if asked.is_empty() {
+            return Ok(Replay::NotTried(match &letter.module {
+                Some(id) if self.modules.get(id).is_none() => format!("module {id} is not active; load it first"),
+                Some(id) => format!("module {id} does not ask for such messages any more"),
+                None => "no active module asks for such messages".to_owned(),
+            }));
+        }
+        let mut made = Vec::new();
+        let answers = join_all(asked.iter().map(|module| self.modules.call(module, &message))).await;
+        for (module, answer) in asked.iter().zip(answers) {
+            let said = |reason: &dyn std::fmt::Display| format!("module {}: {reason}", module.id());
+            match answer {
+                Ok(Handled::Events(events)) => made.extend(events),
+                Ok(Handled::NotMine) => {}
+                Ok(Handled::Malformed(reason)) => return Ok(Replay::Failed(said(&reason))),
+                Err(error @ ModuleError::NotCalled { .. }) => return Ok(Replay::NotTried(said(&error))),
+                Err(error @ ModuleError::Host { .. }) => return Ok(Replay::NotNow(said(&error))),
+                Err(error) => return Ok(Replay::Failed(said(&error))),
+            }
+        }
+        let events = made.len();
+        let firings = self.match_hooks(&message, made);
+        let count = firings.len();
+        let stored_or_ended = join_all(firings.into_iter().map(|firing| self.firer.fire(firing))).await;
+        stored_or_ended.into_iter().collect::<StoreResult<()>>()?;
+        self.store.delete_dead_letter(letter.id).await?;
+        Ok(Replay::Done { events, firings: count })
+    }
+
+    fn too_many(&self, under_way: &UnderWay<'_>) -> String {
+        format!("{} messages are under way already (ingress.in_flight_max)", under_way.before)
     }
 
     /// What could not even be decoded can never work.

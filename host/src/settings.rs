@@ -5,6 +5,7 @@
 
 mod bounds;
 mod known;
+mod proxy_url;
 mod sections;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,8 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use proxy_url::ProxyUrl;
+pub use bounds::{ATTEMPT_FAILURE_COUNT, ATTEMPT_FAILURE_EXPIRY_MS};
 pub use sections::*;
 
 /// The commented defaults, also what `hookbox serve` without a file runs with.

@@ -10,6 +10,7 @@
 pub(crate) mod behaviour;
 pub mod job;
 pub mod listing;
+pub mod origins;
 pub mod secrets;
 pub mod sqlite;
 
@@ -23,7 +24,7 @@ pub use self::{
     listing::{AttemptQuery, AttemptRow, DeadLetterQuery, UndeliveredQuery, UndeliveredRow},
 };
 use crate::{
-    account::{Account, AccountRecord, KeyRecord},
+    account::{Account, AccountFields, AccountRecord, KeyRecord},
     attempt::Attempt,
     hook::HookRecord,
     message::{AccountId, Firing, HookId, LeaseToken, Message, ModuleId, Object, UnixMs, WebhookId},
@@ -209,7 +210,7 @@ pub struct FiringCounts {
 
 /// The store. Calls are safe to repeat: writing the same thing twice changes nothing.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: origins::Origins + Send + Sync + 'static {
     // Accounts, numbers and keys.
 
     /// All accounts that are not deleted.
@@ -221,6 +222,9 @@ pub trait Store: Send + Sync + 'static {
     /// Writes accounts in one transaction: their places and names; the rest of their documents is left alone. Those that
     /// are named as resellers are marked as such. Tells of each whether that changed something.
     async fn put_accounts(&self, accounts: &[Account], now_ms: UnixMs) -> StoreResult<Vec<bool>>;
+    /// Writes the documents of accounts that are there, in one transaction; their names have to be those that they have.
+    /// Tells of each whether that changed something. Followers do not read documents, so it is no change to them.
+    async fn put_account_fields(&self, fields: &[AccountFields]) -> StoreResult<Vec<bool>>;
     /// Accounts changed since the cursor (0 for all), at most `limit`; deleted ones are given by their id alone.
     async fn accounts_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<Result<Account, AccountId>>>;
     /// The account's record; `None` when it was deleted or never was.
@@ -274,7 +278,11 @@ pub trait Store: Send + Sync + 'static {
     /// Assigns numbers in one transaction. Tells of each whether that changed something.
     async fn put_numbers(&self, numbers: &[(String, AccountId)]) -> StoreResult<Vec<bool>>;
     /// Writes a key (its hash). `true` when that changed something; when it was made is kept as it was.
-    async fn put_key(&self, key: &KeyRecord) -> StoreResult<bool>;
+    async fn put_key(&self, key: &KeyRecord) -> StoreResult<bool> {
+        Ok(self.put_keys(std::slice::from_ref(key)).await?.first().copied().unwrap_or(false))
+    }
+    /// Writes keys in one transaction. Tells of each whether that changed something.
+    async fn put_keys(&self, keys: &[KeyRecord]) -> StoreResult<Vec<bool>>;
     /// The key of this hash, when it is not revoked.
     async fn key(&self, hash: &str) -> StoreResult<Option<KeyRecord>>;
     /// The keys of an account, oldest first.
@@ -358,6 +366,9 @@ pub trait Store: Send + Sync + 'static {
     async fn failure_count(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32>;
     /// Hooks with any failure after `after_ms`, with their accounts and counts; older failures are removed.
     async fn sweep_failures(&self, after_ms: UnixMs) -> StoreResult<Vec<(AccountId, HookId, u32)>>;
+    /// Keeps the notice that warns of a hook, once a spell of failures: `false` (and nothing done) when that was done
+    /// since the hook last had no failure, or when it has none, is disabled or deleted.
+    async fn warn_of_hook(&self, hook: &HookId, notice: &Notice) -> StoreResult<bool>;
     /// Forgets the hook's failures.
     async fn clear_failures(&self, hook: &HookId) -> StoreResult<()>;
 
@@ -373,6 +384,8 @@ pub trait Store: Send + Sync + 'static {
     async fn dead_letters(&self, query: &DeadLetterQuery) -> StoreResult<Vec<DeadLetter>>;
     /// One dead letter.
     async fn dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>>;
+    /// How many dead letters the module has.
+    async fn dead_letter_count(&self, module: &ModuleId) -> StoreResult<u64>;
     /// Removes a dead letter. `false` when it was not there.
     async fn delete_dead_letter(&self, id: i64) -> StoreResult<bool>;
     /// Removes dead letters that are older than `before_ms`, and the oldest of those over `rows_max`. Gives how many went.

@@ -236,6 +236,7 @@ async fn doctor_finds_nothing_wrong_where_nothing_is() {
     ok    settings: hookbox.toml
     ok    clock: set
     ok    broker: reached
+    ok    certificates: the system's
     ok    store: sqlite:hookbox.db
     ok    firings: 0 waiting, 0 undelivered
     ok    module: channel_answer

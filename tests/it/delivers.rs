@@ -1,6 +1,8 @@
 //! From a message to a fired hook, for every module, on both ways in.
 
+use hookbox::store::AttemptQuery;
 use hookbox_tests::{
+    eventually::eventually,
     receiver::{Receiver, Request},
     samples::{self, ACCOUNT, Message, callflow_webhook, channel_created, sms_received},
     test_host::{MASTER_KEY, TestHost, a_hook},
@@ -146,6 +148,20 @@ async fn the_three_encodings_say_the_same() {
     assert_eq!((get.method.as_str(), get.body.len(), get.header("content-type")), ("GET", 0, None));
     let query = get.query().unwrap();
     assert_eq!(decoded(query.strip_prefix("tag=a%20b&").unwrap()), pairs);
+
+    // What cannot be read out of the request is kept beside it.
+    let store = &host.running.store;
+    let query = AttemptQuery::newest(ACCOUNT.into(), None, 10);
+    let attempts = eventually("the attempts to be recorded", async || {
+        let attempts = store.attempts(&query).await.unwrap();
+        if attempts.len() == 4 { Ok(attempts) } else { Err(attempts.len()) }
+    })
+    .await;
+    for attempt in attempts {
+        let is_json = attempt.document["uri"].as_str().unwrap().ends_with("/json");
+        let text = attempt.payload.map(|payload| payload["body"].clone());
+        assert_eq!(text, (!is_json).then(|| "Grüße & 100% = a+b?".into()), "{}", attempt.document["uri"]);
+    }
     host.finish().await;
 }
 

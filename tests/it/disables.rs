@@ -31,7 +31,7 @@ fn on_a_broker(clock: &Clock) -> Builder {
     TestHost::builder().clock(clock.clone()).setting("webhooks.attempt_failure_count", 3)
 }
 
-/// As [`on_a_broker`], where nothing is told: what a host tells comes back to it as a message.
+/// As [`on_a_broker`], without one.
 fn at(clock: &Clock) -> Builder {
     on_a_broker(clock).without_broker()
 }

@@ -22,7 +22,10 @@ async fn expect_discarded(message: Message) {
     host.publish(message).await;
     host.publish(sms_received(ACCOUNT)).await;
     receiver.expect_requests(1).await;
-    assert!(host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty(), "there is nothing to be replayed");
+    assert!(
+        host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty(),
+        "there is nothing to be replayed"
+    );
     host.finish().await;
     assert_eq!(receiver.requests().len(), 1);
 }

@@ -133,6 +133,27 @@ async fn without_a_notice_the_periodic_look_finds_it() {
 }
 
 #[tokio::test]
+async fn a_number_that_changes_hands_or_belongs_to_nobody_any_more_is_found_too() {
+    let host = TestHost::builder().without_broker().setting("store.poll_ms", 100).start().await;
+    let store = elsewhere(&host).await;
+    let tree = &host.running.pipeline.accounts;
+    let expect_owner = async |owner: Option<&str>| {
+        eventually_within(SOON * 5, "the number to change hands", async || {
+            let known = tree.account_of_number("+13125550104");
+            if known == owner.map(Into::into) { Ok(()) } else { Err(known) }
+        })
+        .await;
+    };
+    store.put_number("+13125550104", &ACCOUNT.into()).await.unwrap();
+    expect_owner(Some(ACCOUNT)).await;
+    store.put_number("+13125550104", &RESELLER.into()).await.unwrap();
+    expect_owner(Some(RESELLER)).await;
+    assert_eq!(store.delete_numbers(&["+13125550104".into()]).await.unwrap(), 1);
+    expect_owner(None).await;
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn a_new_account_and_its_numbers_are_found_too() {
     let host = TestHost::builder().without_broker().setting("store.poll_ms", 100).start().await;
     let store = elsewhere(&host).await;

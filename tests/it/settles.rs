@@ -10,7 +10,7 @@ use hookbox_tests::{
     receiver::{Answer, Receiver},
     samples::{self, ACCOUNT, Message, channel_created},
     store_fault::StoreFault,
-    test_host::{Builder, MASTER_KEY, TestHost, a_hook},
+    test_host::{Builder, MASTER_KEY, TENANT_KEY, TestHost, a_hook},
 };
 use serde_json::{Value, json};
 
@@ -175,6 +175,10 @@ async fn taken_when_a_module_fails_on_it_and_kept_for_that_module() {
     assert_eq!(letters.len(), 1);
     assert_eq!(letters[0].module.as_ref().map(|module| module.as_str()), Some("trap"));
     assert_eq!(letters[0].message.body.as_bytes(), message.body);
+    assert_eq!(letters[0].owner, None, "the operator posted it");
+    assert_eq!(host.post(ACCOUNT, TENANT_KEY, &message).await.0, 202);
+    let letters = host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap();
+    assert_eq!((letters.len(), &letters[0].owner), (2, &Some(ACCOUNT.into())), "the tenant may see its own");
     host.finish().await;
 }
 

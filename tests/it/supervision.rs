@@ -14,13 +14,15 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 8] = [
+const PARTS: [&str; 10] = [
+    "bulk requests",
     "change follower",
     "change listener",
     "disabler",
     "ingress",
     "module watcher",
     "notice publisher",
+    "resend jobs",
     "retry scheduler",
     "recorder",
 ];

@@ -103,7 +103,10 @@ async fn a_tenant_cannot_speak_for_others() {
         assert!(reason.contains(other) && reason.contains("subtree"), "{reason}");
     }
     receiver.expect_silence(Duration::from_millis(50)).await;
-    assert!(host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty(), "nothing to be replayed");
+    assert!(
+        host.running.store.dead_letters(&DeadLetterQuery::newest(10)).await.unwrap().is_empty(),
+        "nothing to be replayed"
+    );
     host.finish().await;
 }
 
@@ -184,14 +187,16 @@ async fn without_a_key_or_with_a_wrong_one_nothing_opens() {
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap())
     };
-    let (status, envelope) = ask(None).await;
-    assert_eq!(status, 401);
-    assert_is_error(&envelope, "401", "invalid_credentials");
-    for wrong in ["", "wrong", &TENANT_KEY[1..], &format!("{TENANT_KEY}0"), &TENANT_KEY.to_uppercase()] {
+    for none in [None, Some(("x-auth-token", String::new()))] {
+        let (status, envelope) = ask(none).await;
+        assert_eq!(status, 401);
+        assert_is_error(&envelope, "401", "invalid_credentials");
+    }
+    for wrong in ["wrong", &TENANT_KEY[1..], &format!("{TENANT_KEY}0"), &TENANT_KEY.to_uppercase()] {
         let (status, envelope) = ask(Some(("x-auth-token", wrong.to_owned()))).await;
         assert_eq!(status, 401, "{wrong}");
         assert_is_error(&envelope, "401", "invalid credentials");
-        assert!(wrong.is_empty() || !envelope.to_string().contains(wrong), "a key is never echoed");
+        assert!(!envelope.to_string().contains(wrong), "a key is never echoed");
     }
     assert_eq!(ask(Some(("authorization", format!("Basic {TENANT_KEY}")))).await.0, 401);
     assert_eq!(ask(Some(("authorization", format!("Bearer {TENANT_KEY}")))).await.0, 202);
@@ -207,7 +212,7 @@ async fn who_guesses_keys_is_slowed_down() {
     }
     let (status, envelope) = host.post(ACCOUNT, "wrong", &message).await;
     assert_eq!(status, 429);
-    assert_is_error(&envelope, "429", "too many requests");
+    assert_is_error(&envelope, "429", "too_many_requests");
     // Also with the right one: else an answer would tell which guess was right.
     assert_eq!(host.post(ACCOUNT, TENANT_KEY, &message).await.0, 429);
     host.finish().await;

@@ -4,11 +4,15 @@
 //! - [`broker`] boots one private RabbitMQ a test binary and hands out a vhost a test.
 //! - [`amqp`] is the platform's side of that vhost: it publishes, and hears what the host publishes.
 //! - [`receiver`] is the customer's server: it records requests and answers by a script.
+//! - [`couchdb`] stands for KAZOO's CouchDB.
+//! - [`connect_proxy`] is an egress proxy, which requests to receivers may have to go through.
+//! - [`tls_receiver`] is a receiver with a certificate of the tests' own authority.
 //! - [`chaos_proxy`] is a TCP link that can be cut, refused, stalled, delayed and restored.
 //! - [`samples`] are messages, from the modules' `samples/` folders and by constructor.
 //! - [`bad_modules`] are components that trap, spin, hog and flood, built by `build.rs`, and bytes that are none.
 //! - [`eventually`](mod@eventually) waits for a condition and tells the last state seen; tests never sleep.
 //! - [`test_host`] is a host of a test's own.
+//! - [`rest`] calls that host's REST.
 //! - [`store_fault`] makes a host's store fail, and mends it.
 //! - [`real_program`] is the built `hookbox`, called as an operator calls it.
 //! - [`rig`] is what the programs under `bench/` share.
@@ -21,9 +25,13 @@ pub mod amqp;
 pub mod samples;
 pub mod bad_modules;
 pub mod receiver;
+pub mod couchdb;
+pub mod tls_receiver;
+pub mod connect_proxy;
 pub mod chaos_proxy;
 pub mod eventually;
 pub mod test_host;
+pub mod rest;
 pub mod store_fault;
 pub mod real_program;
 pub mod rig;

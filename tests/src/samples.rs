@@ -237,6 +237,19 @@ pub fn hook_changed(action: &str, account: &str, id: &str) -> Message {
     change(action, "webhooks", "webhook", id, account)
 }
 
+/// An account was changed, as its document in the database `accounts`.
+pub fn account_changed(action: &str, account: &str) -> Message {
+    change(action, "accounts", "account", account, account)
+}
+
+/// A number was changed.
+pub fn number_changed(action: &str, number: &str, account: &str) -> Message {
+    let database = format!("numbers%2F%2B{}", &number[1..5]);
+    let mut message = change(action, &database, "number", number, account);
+    message.routing_key = format!("{action}.{database}.number.%2B{}", &number[1..]);
+    message
+}
+
 /// A text arrives from outside: `im`, category `sms`.
 pub fn sms_received(account: &str) -> Message {
     text("sms", account)

@@ -23,7 +23,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Notification> {
 }
 
 /// In the order in which hooks are offered them.
-pub(crate) const NOTIFICATIONS: [Notification; 39] = [
+pub(crate) const NOTIFICATIONS: [Notification; 40] = [
     Notification {
         name: "account_zone_change",
         key: "account.zone_change",
@@ -332,6 +332,20 @@ pub(crate) const NOTIFICATIONS: [Notification; 39] = [
         friendly_name: "Webhook Disabled",
         description: "A webhook was switched off automatically",
         definition: Definition { required: &["Account-ID", "Hook-ID"], kinds: &[] },
+    },
+    Notification {
+        name: "webhook_failing",
+        key: "webhook.failing",
+        friendly_name: "Webhook Failing",
+        description: "A webhook keeps failing, and will be switched off if it goes on",
+        definition: Definition {
+            required: &["Account-ID", "Hook-ID", "Failure-Count", "Failure-Threshold", "Window-MS"],
+            kinds: &[
+                ("Failure-Count", Kind::PositiveInteger),
+                ("Failure-Threshold", Kind::PositiveInteger),
+                ("Window-MS", Kind::PositiveInteger),
+            ],
+        },
     },
     Notification {
         name: "cf_notification",

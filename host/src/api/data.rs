@@ -74,7 +74,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
 #[derive(Clone, Debug)]
 pub struct Data(pub Object);
 
-/// As [`Data`]; an empty object when there is no body at all.
+/// As [`Data`]; an empty object when there is no body at all, or null.
 #[derive(Clone, Debug, Default)]
 pub struct OptionalData(pub Object);
 
@@ -109,7 +109,7 @@ impl FromRequestParts<Shared> for OptionalData {
 
     async fn from_request_parts(parts: &mut Parts, _: &Shared) -> Result<Self, Problem> {
         let body = body(parts);
-        if body.trim_ascii().is_empty() {
+        if matches!(body.trim_ascii(), b"" | b"null") {
             return Ok(Self::default());
         }
         Data::of(&body).map(|Data(object)| Self(object))

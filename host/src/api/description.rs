@@ -42,12 +42,49 @@ pub fn head() -> openapi::OpenApi {
     head
 }
 
+/// Gives each operation an id that no other has: its method and its path. Handlers' own names are the same in many files.
+fn name_operations(description: &mut openapi::OpenApi) {
+    for (path, item) in &mut description.paths.paths {
+        let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != "v2").collect();
+        let place = parts.join("_").replace(['{', '}'], "");
+        let operations = [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}_{place}"));
+            }
+        }
+    }
+}
+
 /// Serves it.
-pub fn routes(description: openapi::OpenApi) -> Router<Shared> {
+pub fn routes(mut description: openapi::OpenApi) -> Router<Shared> {
+    name_operations(&mut description);
     // What utoipa has put together can be written.
     let text: &'static str = description.to_pretty_json().unwrap_or_default().leak();
-    Router::new().route(
-        "/openapi.json",
-        get(async move || ([(header::CONTENT_TYPE, "application/json")], text).into_response()),
-    )
+    Router::new()
+        .route("/openapi.json", get(async move || ([(header::CONTENT_TYPE, "application/json")], text).into_response()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_operations_have_the_same_id() {
+        let mut description = crate::api::described_routes().into_openapi();
+        name_operations(&mut description);
+        let text = serde_json::to_value(&description).expect("it can be written");
+        let items = text["paths"].as_object().into_iter().flatten().filter_map(|(_, item)| item.as_object());
+        let ids: Vec<_> = items.flatten().filter_map(|(_, operation)| operation["operationId"].as_str()).collect();
+        assert!(ids.contains(&"get_accounts_account_id_webhooks_attempts"), "{ids:?}");
+        assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
+    }
 }

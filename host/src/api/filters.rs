@@ -150,7 +150,8 @@ mod tests {
     use super::*;
 
     fn passes(query: &[(&str, &str)]) -> bool {
-        let document = json!({"hook": "object", "retries": 2, "enabled": false, "note": "", "custom_data": {"type": "user"}});
+        let document =
+            json!({"hook": "object", "retries": 2, "enabled": false, "note": "", "custom_data": {"type": "user"}});
         let pairs: Vec<_> = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let times = Times { created_s: Some(100), modified_s: None };
         Filters::of_query(&pairs).pass(document.as_object().expect("an object"), times)

@@ -81,7 +81,8 @@ async fn read(api: &Shared, parts: &mut request::Parts, body: Body) -> Result<Bo
     let envelope = Envelope::peek(&bytes);
     if !parts.headers.contains_key(&AUTH_TOKEN) && !parts.headers.contains_key(header::AUTHORIZATION) {
         let token = envelope.as_ref().and_then(|envelope| envelope.auth_token.as_deref());
-        if let Some(token) = token.or_else(|| query.get("auth_token")).and_then(|text| HeaderValue::from_str(text).ok()) {
+        if let Some(token) = token.or_else(|| query.get("auth_token")).and_then(|text| HeaderValue::from_str(text).ok())
+        {
             parts.headers.insert(AUTH_TOKEN, token);
         }
     }
@@ -112,7 +113,8 @@ async fn whole(body: Body, bytes_max: u64) -> Result<Bytes, Problem> {
 /// 32 hex digits, or what the caller calls it, when that can be shown.
 fn request_id(headers: &HeaderMap) -> Arc<str> {
     let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
-    let fits = |id: &&str| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
+    let fits =
+        |id: &&str| (1..=REQUEST_ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic());
     match given.filter(fits) {
         Some(id) => id.into(),
         None => hex::encode(rand::random::<[u8; 16]>()).into(),
@@ -161,6 +163,8 @@ impl Asked {
         envelope["request_id"] = json!(id.0);
         envelope["timestamp"] = json!(rfc3339(api.clock.now_ms()));
         let headers = response.headers_mut();
+        // Of the empty body that the router has measured.
+        headers.remove(header::CONTENT_LENGTH);
         set_header(headers, REQUEST_ID, &id.0);
         set_header(headers, header::CONTENT_TYPE, "application/json");
         // What is answered hangs on the caller, and may hold what nobody else may see.

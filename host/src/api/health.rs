@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::Shared;
-use crate::{ingress::amqp::BrokerState, telemetry};
+use crate::{ingress::amqp::BrokerState, kazoo::reader::ReaderState, telemetry};
 
 /// The calls.
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -77,6 +77,11 @@ async fn not_ready(api: &Shared) -> Vec<String> {
         BrokerState::Consuming { refused } => {
             reasons.extend(refused.iter().map(|reason| format!("broker refuses a binding: {reason}")));
         }
+    }
+    match &*api.couchdb.borrow() {
+        ReaderState::Off | ReaderState::Fresh => {}
+        ReaderState::Reading => reasons.push("couchdb: being read for the first time".to_owned()),
+        ReaderState::Away(reason) => reasons.push(format!("couchdb: {reason}")),
     }
     let modules = api.modules.active();
     let in_quarantine = modules.iter().filter_map(|module| Some((module.id(), module.quarantine()?)));

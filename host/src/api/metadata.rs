@@ -21,7 +21,10 @@ const PREFIX: &str = "webhooks_";
 
 /// The calls.
 pub fn routes() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(list, no_create, no_change)).routes(routes!(samples)).routes(routes!(samples_of))
+    OpenApiRouter::new()
+        .routes(routes!(list, no_create, no_change))
+        .routes(routes!(samples))
+        .routes(routes!(samples_of))
 }
 
 /// A kind of event.
@@ -52,11 +55,7 @@ pub struct Order {
     get, path = "/v2/webhooks", tag = "events", params(Order), security(()),
     responses((status = 200, description = "All of them", body = Success<Vec<EventKind>>), Problems),
 )]
-async fn list(
-    State(api): State<Shared>,
-    caller: Option<Caller>,
-    query: Query,
-) -> Result<Answer, Problem> {
+async fn list(State(api): State<Shared>, caller: Option<Caller>, query: Query) -> Result<Answer, Problem> {
     let is_operator = caller.is_some_and(|caller| caller.is_super);
     let filters = query.filters();
     let mut documents: Vec<Object> = api.modules.active().iter().map(|module| module.metadata.document()).collect();

@@ -44,9 +44,15 @@ impl Paging {
         }
         entries.truncate(self.page_size);
         let last = entries.last().filter(|_| more).map(|(place, _)| place);
-        let next_start_key = last.and_then(|place| serde_json::to_vec(place).ok()).map(|place| URL_SAFE_NO_PAD.encode(place));
-        let page = Page { page_size: entries.len(), start_key: self.start_key.clone(), next_start_key };
+        let page = self.ended_after(entries.len(), last);
         Ok((entries.into_iter().map(|(_, value)| value).collect(), page))
+    }
+
+    /// A page of so many entries, the next one beginning after the last place when there is one.
+    pub fn ended_after<P: Serialize>(&self, page_size: usize, last: Option<&P>) -> Page {
+        let next_start_key =
+            last.and_then(|place| serde_json::to_vec(place).ok()).map(|place| URL_SAFE_NO_PAD.encode(place));
+        Page { page_size, start_key: self.start_key.clone(), next_start_key }
     }
 }
 

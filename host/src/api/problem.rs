@@ -123,9 +123,23 @@ impl Problem {
 
     /// 416, Crossbar's answer to a list that would be too long.
     pub fn too_many_rows(rows_max: u64) -> Self {
-        let message =
-            format!("the list has over {rows_max} entries (api.list_rows_max); leave paginate=false out and page through it");
+        let message = format!(
+            "the list has over {rows_max} entries (api.list_rows_max); leave paginate=false out and page through it"
+        );
         Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range not satisfiable", json!({"message": message}))
+    }
+
+    /// 416: the list would not have too many entries, but too many bytes.
+    pub fn too_many_bytes(bytes_max: u64) -> Self {
+        let message = format!(
+            "the list has over {bytes_max} bytes (api.list_bytes_max); leave paginate=false out and page through it"
+        );
+        Self::new(StatusCode::RANGE_NOT_SATISFIABLE, "range not satisfiable", json!({"message": message}))
+    }
+
+    /// 422: it was tried, and what was sent in can still not be used.
+    pub fn unusable(message: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", json!({"message": message}))
     }
 
     /// 429: too many wrong keys from this address.
@@ -144,6 +158,12 @@ impl Problem {
     pub fn unavailable() -> Self {
         let data = json!({"message": "the store does not answer; try again"});
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "datastore_fault", data)
+    }
+
+    /// 503: KAZOO's users cannot be asked for.
+    pub fn no_directory() -> Self {
+        let data = json!({"message": "KAZOO's users cannot be read (kazoo.couchdb_url); try again"});
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "datastore_unreachable", data)
     }
 }
 

@@ -92,7 +92,14 @@ mod tests {
         let other = Tokens::new(&HostKey::from_bytes([2; 32])).sign(&token());
         let (said, tag) = text.rsplit_once('.').expect("three parts");
         let forged = URL_SAFE_NO_PAD.encode(r#"{"account":"a2","holder":{"key":"k1"},"until_ms":1000}"#);
-        for bad in [other, format!("{said}.AAAA"), format!("hbt1.{forged}.{tag}"), "hbt1..".into(), "hbt1".into(), String::new()] {
+        for bad in [
+            other,
+            format!("{said}.AAAA"),
+            format!("hbt1.{forged}.{tag}"),
+            "hbt1..".into(),
+            "hbt1".into(),
+            String::new(),
+        ] {
             assert_eq!(tokens.check(&bad, 0), None, "{bad}");
         }
     }

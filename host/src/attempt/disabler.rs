@@ -1,17 +1,25 @@
-//! Acts on what the failure window says: switches off hooks that keep failing, and tells the platform so.
+//! Acts on what the failure window says: warns of hooks that keep failing, switches them off, and tells the platform so.
 //!
 //! Failures are rows in the store, written with the attempts; so all nodes see the same count, and a restart forgets
 //! nothing. A hook is judged as each of its failures is recorded, and all hooks are every quarter of the window. The
 //! hook, its waiting firings and the notices to the platform change in one transaction ([`Store::disable_hook`]); of
 //! several nodes that see the threshold reached, one does it.
+//!
+//! A warning comes once a spell: from when half of the threshold is reached until the hook has no failure in its window
+//! any more, because time has passed or because it was edited, enabled again or disabled. The store keeps the mark of it
+//! with the failures ([`Store::warn_of_hook`]), so that no other node warns again, nor a restart.
+//!
+//! [`Store::disable_hook`]: crate::store::Store::disable_hook
+//! [`Store::warn_of_hook`]: crate::store::Store::warn_of_hook
 
 use std::{error::Error, sync::Arc, time::Duration};
 
 use dashmap::DashMap;
+use tokio::sync::Notify;
 
 use super::{
     failure_window::{Limits, Standing, is_disabler_off, standing},
-    notices::disabled_notices,
+    notices::{disabled_notices, failing_notice},
 };
 use crate::{
     account::AccountTree,
@@ -56,6 +64,7 @@ pub struct Disabler {
     file: WebhookSettings,
     clock: Clock,
     node: String,
+    to_tell: Arc<Notify>,
     on_disabled: OnDisabled,
     effective: DashMap<Option<AccountId>, Effective>,
 }
@@ -64,19 +73,21 @@ type OnDisabled = Box<dyn Fn(&Disabled) + Send + Sync>;
 
 impl Disabler {
     /// One that reads accounts' and the system's settings from the store, over `file`. `node` is what notices name as
-    /// their sender, e.g. `hookbox@host`.
+    /// their sender, e.g. `hookbox@host`; `to_tell` is rung when one was written that is to be published.
     pub fn new(
         store: SharedStore,
         accounts: Arc<AccountTree>,
         file: WebhookSettings,
         clock: Clock,
         node: String,
+        to_tell: Arc<Notify>,
     ) -> Self {
-        Self { store, accounts, file, clock, node, on_disabled: Box::new(|_| ()), effective: DashMap::new() }
+        let on_disabled = Box::new(|_: &Disabled| ());
+        Self { store, accounts, file, clock, node, to_tell, on_disabled, effective: DashMap::new() }
     }
 
-    /// Calls `act` with every hook that is off now, whatever found it: to take it out of the hook table, and to wake
-    /// whoever publishes the notices. It must not block.
+    /// Calls `act` with every hook that is off now, whatever found it: to take it out of the hook table. It
+    /// must not block.
     pub fn on_disabled(mut self, act: impl Fn(&Disabled) + Send + Sync + 'static) -> Self {
         self.on_disabled = Box::new(act);
         self
@@ -105,8 +116,20 @@ impl Disabler {
         let count = self.store.failure_count(hook, after_ms).await?;
         match standing(count, effective.limits.threshold) {
             Standing::Disable => self.disable(account, hook, TOO_MANY_FAILURES).await.map(Some),
-            Standing::Healthy | Standing::Failing => Ok(None),
+            Standing::Failing => self.warn(account, hook, count, effective.limits).await.map(|()| None),
+            Standing::Healthy => Ok(None),
         }
+    }
+
+    /// Tells once a spell that a hook is on the way to be disabled.
+    async fn warn(&self, account: &AccountId, hook: &HookId, count: u32, limits: Limits) -> StoreResult<()> {
+        let notice = failing_notice(account, hook, &self.node, count, limits);
+        if self.store.warn_of_hook(hook, &notice).await? {
+            let Limits { threshold, window_ms } = limits;
+            tracing::warn!(%account, %hook, count, threshold, window_ms, "a hook keeps failing; at the threshold it is disabled");
+            self.to_tell.notify_one();
+        }
+        Ok(())
     }
 
     /// How a hook stands now, and with how many failures.
@@ -128,8 +151,13 @@ impl Disabler {
                 break;
             }
             // The count is over the longest window; only when that one is enough, the account's own is asked for.
-            if standing(count, effective.limits.threshold) == Standing::Disable {
+            if standing(count, effective.limits.threshold) != Standing::Healthy {
                 disabled.extend(self.judge(&account, &hook).await?);
+            }
+            // Failures that a longer window of others has kept count for nobody, and end no spell as they stand.
+            let after_ms = effective.limits.after_ms(now_ms);
+            if effective.limits.window_ms < longest_ms && self.store.failure_count(&hook, after_ms).await? == 0 {
+                self.store.clear_failures(&hook).await?;
             }
         }
         Ok(disabled)
@@ -153,6 +181,7 @@ impl Disabler {
         }
         let disabled = Disabled { account: account.clone(), hook: hook.clone(), reason: reason.to_owned(), by_us };
         (self.on_disabled)(&disabled);
+        self.to_tell.notify_one();
         Ok(disabled)
     }
 
@@ -229,7 +258,8 @@ mod tests {
         let clock = Clock::manual(NOW);
         let accounts = Arc::new(AccountTree::new(accounts, vec![]));
         let file = Settings::default().webhooks;
-        let disabler = Disabler::new(Arc::clone(&store), accounts, file, clock.clone(), "hookbox@test".into());
+        let disabler =
+            Disabler::new(Arc::clone(&store), accounts, file, clock.clone(), "hookbox@test".into(), Arc::default());
         Scene { disabler, store, clock, _folder: folder }
     }
 
@@ -256,6 +286,16 @@ mod tests {
             self.clock.advance(SETTINGS_FRESH_MS);
         }
 
+        /// The names of the notices that were written since the last time.
+        async fn told(&self) -> Vec<String> {
+            let mut names = Vec::new();
+            for notice in self.store.notices(10).await.expect("read") {
+                self.store.delete_notice(notice.id).await.expect("removed");
+                names.push(notice.body["Event-Name"].as_str().unwrap_or_default().to_owned());
+            }
+            names
+        }
+
         async fn is_enabled(&self) -> bool {
             let record = self.store.hook(&"h1".into()).await.expect("read").expect("it is there");
             record.document["enabled"] == json!(true)
@@ -272,6 +312,7 @@ mod tests {
         });
         scene.fail(5).await;
         assert_eq!(scene.judge().await, None);
+        assert_eq!(scene.told().await, ["webhook_failing"]);
         assert_eq!(scene.disabler.standing(&"a1".into(), &"h1".into()).await.expect("told"), (Standing::Failing, 5));
         scene.clock.advance(59_999);
         scene.fail(1).await;
@@ -279,7 +320,76 @@ mod tests {
         assert_eq!((disabled.reason.as_str(), disabled.by_us), (TOO_MANY_FAILURES, true));
         assert_eq!(told.load(Ordering::Relaxed), 1, "the hook table hears of it");
         assert!(!scene.is_enabled().await);
-        assert_eq!(scene.store.notices(10).await.expect("read").len(), 2);
+        assert_eq!(scene.told().await, ["webhook_disabled", "doc_edited"]);
+    }
+
+    #[tokio::test]
+    async fn half_of_the_threshold_warns_once_a_spell() {
+        let scene = scene().await;
+        scene.fail(2).await;
+        assert_eq!((scene.judge().await, scene.told().await), (None, vec![]));
+        for _ in 0..3 {
+            scene.fail(1).await;
+            scene.judge().await;
+            scene.clock.advance(30_000);
+            scene.disabler.sweep().await.expect("swept");
+        }
+        assert_eq!(scene.told().await, ["webhook_failing"], "while it goes on failing, nothing more is said");
+
+        scene.clock.advance(60_000);
+        scene.disabler.sweep().await.expect("swept");
+        scene.fail(3).await;
+        scene.judge().await;
+        assert_eq!(scene.told().await, ["webhook_failing"], "a spell was over, and this is another");
+    }
+
+    #[tokio::test]
+    async fn an_edit_ends_a_spell_and_so_does_disabling() {
+        let scene = scene().await;
+        let mut record = scene.store.hook(&"h1".into()).await.expect("read").expect("it is there");
+        for name in ["one", "two"] {
+            scene.fail(3).await;
+            scene.judge().await;
+            assert_eq!(scene.told().await, ["webhook_failing"]);
+            record.document.insert("name".into(), name.into());
+            assert!(scene.store.put_hook(&record, NOW).await.expect("written"));
+        }
+        scene.fail(6).await;
+        scene.judge().await;
+        assert_eq!(scene.told().await, ["webhook_disabled", "doc_edited"]);
+        scene.fail(3).await;
+        scene.judge().await;
+        assert_eq!(scene.told().await, [""; 0], "late failures of a hook that is off warn of nothing");
+        record.document.insert("enabled".into(), true.into());
+        assert!(scene.store.put_hook(&record, NOW).await.expect("written"));
+        scene.fail(3).await;
+        scene.judge().await;
+        assert_eq!(scene.told().await, ["webhook_failing"]);
+    }
+
+    #[tokio::test]
+    async fn a_spell_ends_with_the_accounts_own_window() {
+        let scene = scene().await;
+        scene.set(Some("r1"), json!({"attempt_failure_expiry_ms": 3_600_000})).await;
+        scene.set(Some("a1"), json!({"attempt_failure_expiry_ms": 60_000})).await;
+        for _ in 0..2 {
+            scene.fail(3).await;
+            scene.judge().await;
+            assert_eq!(scene.told().await, ["webhook_failing"]);
+            scene.clock.advance(60_000);
+            scene.disabler.sweep().await.expect("swept");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_threshold_of_one_and_a_disabler_that_is_off_warn_of_nothing() {
+        let scene = scene().await;
+        scene.set(None, json!({"disable_disabler": true})).await;
+        scene.fail(3).await;
+        assert_eq!((scene.judge().await, scene.told().await), (None, vec![]));
+        scene.set(None, json!({"attempt_failure_count": 1})).await;
+        assert!(scene.judge().await.is_some());
+        assert_eq!(scene.told().await, ["webhook_disabled", "doc_edited"]);
     }
 
     #[tokio::test]
@@ -335,7 +445,7 @@ mod tests {
         scene.fail(9).await;
         assert!(!scene.disabler.disable(&account, &hook, GONE).await.expect("done").by_us);
         assert_eq!(scene.disabler.sweep().await.expect("swept"), [], "its late failures are forgotten");
-        assert_eq!(scene.store.notices(10).await.expect("read").len(), 2, "told once");
+        assert_eq!(scene.told().await, ["webhook_disabled", "doc_edited"], "told once");
     }
 
     #[tokio::test]

@@ -13,19 +13,25 @@ use crate::{
 /// What a hook's recent attempts say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Less than half of what disables.
+    /// Fewer failures than warn.
     Healthy,
-    /// At least half of it.
+    /// As many as warn, fewer than disable.
     Failing,
-    /// All of it.
+    /// As many as disable.
     Disable,
+}
+
+/// How many failures warn of the threshold: half of it, rounded up. With a threshold of 1 that is the threshold itself,
+/// so there is no warning then.
+pub fn warning_count(threshold: u32) -> u32 {
+    threshold.div_ceil(2)
 }
 
 /// How `count` failures stand against the threshold.
 pub fn standing(count: u32, threshold: u32) -> Standing {
     if count >= threshold {
         Standing::Disable
-    } else if count >= threshold.div_ceil(2) {
+    } else if count >= warning_count(threshold) {
         Standing::Failing
     } else {
         Standing::Healthy
@@ -114,7 +120,23 @@ mod tests {
         }
         assert_eq!(standing(0, 1), Standing::Healthy);
         assert_eq!(standing(1, 1), Standing::Disable);
-        assert_eq!((standing(1, 3), standing(2, 3)), (Standing::Healthy, Standing::Failing));
+    }
+
+    #[test]
+    fn half_of_the_threshold_warns() {
+        for (threshold, half) in [(2, 1), (3, 2), (4, 2), (5, 3), (6, 3), (7, 4), (u32::MAX, 1 << 31)] {
+            assert_eq!(warning_count(threshold), half, "of {threshold}");
+            assert_eq!(standing(half - 1, threshold), Standing::Healthy, "{} of {threshold}", half - 1);
+            assert_eq!(standing(half, threshold), Standing::Failing, "{half} of {threshold}");
+            let more = if half + 1 == threshold { Standing::Disable } else { Standing::Failing };
+            assert_eq!(standing(half + 1, threshold), more, "{} of {threshold}", half + 1);
+        }
+        let verdicts: Vec<_> = (0..3).map(|count| standing(count, 1)).collect();
+        assert_eq!(
+            verdicts,
+            [Standing::Healthy, Standing::Disable, Standing::Disable],
+            "no warning of a threshold of 1"
+        );
     }
 
     #[test]

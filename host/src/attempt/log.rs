@@ -95,6 +95,11 @@ impl AttemptLog {
         if entry.attempt.is_none() && matches!(entry.change, FiringChange::None) {
             return Ok(());
         }
+        self.keep(entry).await
+    }
+
+    /// As [`record`](Self::record), whatever `webhooks.log_successful_attempts` says: for tries that somebody asked for.
+    pub async fn keep(&self, entry: Entry) -> StoreResult<()> {
         let (answer, written) = oneshot::channel();
         let queued = Queued { entry, since: Instant::now(), answer };
         // Neither end is closed while the log is there, so only a writer that broke off drops an answer.
@@ -169,7 +174,7 @@ impl AttemptLog {
         let before_ms = before(self.keep_days);
         pruned("attempts", self.store.prune_attempts(before_ms).await);
         pruned("ended bulk resends", self.store.prune_jobs(before_ms).await);
-        let DeadLetterSettings { keep_days, rows_max } = self.dead_letters;
+        let DeadLetterSettings { keep_days, rows_max, .. } = self.dead_letters;
         pruned("dead letters", self.store.prune_dead_letters(before(keep_days), rows_max).await);
     }
 }

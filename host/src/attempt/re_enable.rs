@@ -7,7 +7,7 @@ use crate::{
     hook::HookRecord,
     message::{AccountId, HookId},
     notice::{self, Change, Sender},
-    store::{SharedStore, Saved, StoreResult},
+    store::{Saved, SharedStore, StoreResult},
 };
 
 /// Hooks read at once.

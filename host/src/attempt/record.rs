@@ -10,7 +10,7 @@ use serde::{
 };
 
 use super::{Attempt, Outcome};
-use crate::clock::gregorian_s;
+use crate::{clock::gregorian_s, message::Object};
 
 /// KAZOO's word in `reason` for an answer that is no success.
 const BAD_RESPONSE: &str = "bad response code";
@@ -30,6 +30,12 @@ pub fn document(attempt: &Attempt) -> String {
     let written = serde_json::to_writer(&mut text, &Document(attempt));
     debug_assert!(written.is_ok());
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// The document, as it will be read back.
+pub fn object(attempt: &Attempt) -> Object {
+    // What was just written is an object.
+    serde_json::from_str(&document(attempt)).unwrap_or_default()
 }
 
 /// Writes an attempt's fields.

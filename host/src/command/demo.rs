@@ -15,11 +15,12 @@ use self::{
     documents::{CUSTOMER, FAILING_HOOK, hooks_and_accounts, messages},
     receivers::Receivers,
 };
-use super::{could_not_begin, import, rest};
+use super::{could_not_begin, rest};
 use crate::{
     error_chain::chain,
     hook::Hook,
     host::{self, HostOptions, RunningHost},
+    kazoo::import,
     message::{AccountId, HookId},
     settings::Settings,
     store::AttemptQuery,

@@ -1,13 +1,14 @@
-//! `hookbox import kazoo FILE`: the call around [`super::import`], which does it.
+//! `hookbox import kazoo FILE`: KAZOO's documents straight into the store, by [`crate::kazoo::import`].
 
 use std::{path::Path, process::ExitCode};
 
-use super::{could_not_begin, import};
+use super::could_not_begin;
 use crate::{
     clock::Clock,
     error_chain::chain,
     hook::{Hook, HookRecord},
     host,
+    kazoo::import,
     settings::Settings,
 };
 

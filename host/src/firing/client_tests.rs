@@ -11,7 +11,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::*;
+use reqwest::dns::Resolve;
+
+use super::{resolver::LookupError, *};
 use crate::settings::Settings;
 
 fn settings() -> FiringSettings {
@@ -244,6 +246,22 @@ async fn a_refusal_by_the_resolver_is_found_by_its_type() {
     let failure = Failure::of(&error, "localhost:9");
     assert_eq!(failure.fault, Fault::AddressRefused);
     assert!(failure.detail.starts_with("localhost is refused: 127.0.0.1 is a loopback address"), "{}", failure.detail);
+}
+
+#[tokio::test]
+async fn a_name_with_a_bad_address_is_refused_before_the_proxy_hears_of_it() {
+    // Past the check of literals, as for any other name.
+    let (port, connections) = receiver(b"HTTP/1.1 200 OK\r\n\r\n", true).await;
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let proxy = format!("http://127.0.0.1:{port}").try_into().unwrap();
+    let resolver = JudgingResolver::new(Arc::from([]));
+    let tunnel = Tunnel::new(&proxy, Duration::from_secs(2), resolver, trust::tls_config(&[]));
+    let uri = Url::parse("http://localhost:9/").unwrap();
+    let opened = tunnel.open(&uri, Instant::now() + Duration::from_secs(2)).await.unwrap();
+    let failure = opened.err().unwrap();
+    assert_eq!(failure.fault, Fault::AddressRefused);
+    assert!(failure.detail.starts_with("localhost is refused: 127.0.0.1 is a loopback address"), "{}", failure.detail);
+    assert_eq!(connections.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

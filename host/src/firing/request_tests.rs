@@ -56,6 +56,19 @@ fn nothing_but_empty_things_leaves_no_stray_ampersand() {
 }
 
 #[test]
+fn only_a_json_body_shows_the_payload() {
+    for (verb, format, shown) in
+        [("post", "json", true), ("put", "json", true), ("get", "json", false), ("post", "form-data", false)]
+    {
+        let fields = json!({"http_verb": verb, "format": format});
+        let sent = prepared(&fields, &json!({"a": 1})).1;
+        assert_eq!(shows_payload(&hook_of(&fields), &sent), shown, "{verb} {format}");
+        // The request could not be made.
+        assert!(!shows_payload(&hook_of(&fields), &SentRequest::default()), "{verb} {format}");
+    }
+}
+
+#[test]
 fn json_is_printed_prettily() {
     let payload = json!({"call_id": "x", "nested": {"a": [1, 2], "none": null}, "empty": []});
     insta::assert_snapshot!(body(&json!({"format": "json"}), &payload), @r#"

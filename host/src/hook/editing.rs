@@ -10,10 +10,7 @@ use super::{
     document::{self, Completed, Origin},
     modifiers,
 };
-use crate::{
-    message::Object,
-    settings::FiringSettings,
-};
+use crate::{message::Object, settings::FiringSettings};
 
 /// What stands in the place of a header's value when a hook is shown; sent back, it keeps the stored value.
 pub const HIDDEN: &str = "(hidden)";
@@ -68,7 +65,8 @@ impl Rules<'_> {
         }
         let bytes = serde_json::to_string(document).map_or(0, |text| text.len());
         if bytes > self.bytes_max {
-            let message = format!("the document has {bytes} bytes; use at most {} (firing.hook_bytes_max)", self.bytes_max);
+            let message =
+                format!("the document has {bytes} bytes; use at most {} (firing.hook_bytes_max)", self.bytes_max);
             problems.0.push(HookProblem::new("data", "maxLength", message).with("target", self.bytes_max));
         }
         if let Some(modifiers) = modifiers.filter(|_| problems.0.is_empty()) {
@@ -190,8 +188,10 @@ mod tests {
         let record = stored(json!({
             "name": "n", "uri": "https://example.com/", "hook": "object", "group": "g", "custom_data": {"type": "user", "k": "v"},
         }));
-        let changes = object(json!({"group": null, "custom_data": {"type": "user"}, "id": "other", "disable_reason": "x"}));
-        let Completed { document, .. } = with_rules(|rules| rules.merged(changes.clone(), &record).expect("it is sound"));
+        let changes =
+            object(json!({"group": null, "custom_data": {"type": "user"}, "id": "other", "disable_reason": "x"}));
+        let Completed { document, .. } =
+            with_rules(|rules| rules.merged(changes.clone(), &record).expect("it is sound"));
         assert_eq!(document["custom_data"], json!({"type": "user"}));
         for gone in ["group", "id", "disable_reason"] {
             assert!(!document.contains_key(gone), "{gone}");
@@ -205,7 +205,8 @@ mod tests {
         }));
         let seen = shown(&record);
         assert_eq!(seen["headers"], json!({"X-Key": HIDDEN}));
-        let Completed { document, .. } = with_rules(|rules| rules.whole(seen.clone(), Some(&record)).expect("it is sound"));
+        let Completed { document, .. } =
+            with_rules(|rules| rules.whole(seen.clone(), Some(&record)).expect("it is sound"));
         assert_eq!(document["headers"], json!({"X-Key": "secret"}));
     }
 

@@ -7,10 +7,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::stages::Stages;
 use crate::{
-    changes::{Listener, Publisher},
+    changes::{Heard, Listener, Publisher, bulk_requests::BulkRequests},
     clock::Clock,
     firing::scheduler::Scheduler,
-    ingress::amqp::{AmqpIngress, BrokerState},
+    ingress::{
+        amqp::{AmqpIngress, BrokerState},
+        own_notices::OwnNotices,
+    },
     settings::Settings,
     supervisor::Supervisor,
 };
@@ -53,11 +56,23 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
         let scheduler = Arc::clone(&scheduler);
         async move { scheduler.run().await }
     });
+    let resend_jobs = Arc::clone(&stages.resend_jobs);
+    parts.start("resend jobs", move || {
+        let resend_jobs = Arc::clone(&resend_jobs);
+        async move { resend_jobs.run().await }
+    });
     let follower = Arc::clone(&stages.follower);
     parts.start("change follower", move || {
         let follower = Arc::clone(&follower);
         async move { follower.run().await }
     });
+    if let Some(kazoo) = &stages.kazoo {
+        let reader = Arc::clone(&kazoo.reader);
+        parts.start("kazoo reader", move || {
+            let reader = Arc::clone(&reader);
+            async move { reader.run().await }
+        });
+    }
     if let Some(watcher) = stages.watcher.take() {
         let (watcher, modules) = (Arc::new(Mutex::new(watcher)), Arc::clone(&stages.modules));
         parts.start("module watcher", move || {
@@ -78,7 +93,11 @@ pub(super) fn start_amqp(
 ) {
     let parts = &supervisors.parts;
     let pause_ms_max = settings.amqp.reconnect_pause_ms_max;
-    let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed), pause_ms_max });
+    let heard = stages
+        .kazoo
+        .as_ref()
+        .map(|kazoo| Heard { notices: kazoo.notices.clone(), missed: Arc::clone(&kazoo.reader.missed) });
+    let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed), heard, pause_ms_max });
     parts.start("change listener", move || {
         let listener = Arc::clone(&listener);
         async move { listener.run().await }
@@ -94,11 +113,27 @@ pub(super) fn start_amqp(
         let publisher = Arc::clone(&publisher);
         async move { publisher.run().await }
     });
+    let bulk_requests = Arc::new(BulkRequests {
+        url: url.to_owned(),
+        queue: settings.amqp.queue.clone(),
+        store: Arc::clone(&stages.store),
+        accounts: Arc::clone(&stages.accounts),
+        follower: Arc::clone(&stages.follower),
+        to_tell: Arc::clone(&stages.to_tell),
+        node: stages.node.clone(),
+        clock: clock.clone(),
+        pause_ms_max,
+    });
+    parts.start("bulk requests", move || {
+        let bulk_requests = Arc::clone(&bulk_requests);
+        async move { bulk_requests.run().await }
+    });
     let ingress = Arc::new(AmqpIngress {
         url: url.to_owned(),
         settings: settings.amqp.clone(),
         decoder: stages.decoder.clone(),
         accounts: Arc::clone(&stages.accounts),
+        newcomers: stages.kazoo.as_ref().map(|kazoo| Arc::clone(&kazoo.newcomers)),
         modules: Arc::clone(&stages.modules),
         pipeline: Arc::clone(&stages.pipeline),
         store: Arc::clone(&stages.store),
@@ -107,8 +142,36 @@ pub(super) fn start_amqp(
         deliveries: TaskTracker::new(),
         stopping: supervisors.stopping.clone(),
     });
+    let reader = stages.kazoo.as_ref().map(|kazoo| Arc::clone(&kazoo.reader));
     parts.start_to_its_end("ingress", move || {
-        let ingress = Arc::clone(&ingress);
-        async move { ingress.run().await }
+        let (ingress, reader) = (Arc::clone(&ingress), reader.clone());
+        async move {
+            // What waits in the queue is for the hooks that there are now.
+            if let Some(reader) = reader {
+                tokio::select! {
+                    () = reader.first_reading() => {}
+                    () = ingress.stopping.cancelled() => {}
+                }
+            }
+            ingress.run().await
+        }
+    });
+}
+
+/// Starts what stands in for the broker when there is none: the host hears its own notices.
+pub(super) fn start_own_notices(settings: &Settings, stages: &Stages, supervisors: &Supervisors, clock: &Clock) {
+    let own_notices = Arc::new(OwnNotices {
+        store: Arc::clone(&stages.store),
+        wake: Arc::clone(&stages.to_tell),
+        poll_ms: settings.store.poll_ms,
+        decoder: stages.decoder.clone(),
+        accounts: Arc::clone(&stages.accounts),
+        pipeline: Arc::clone(&stages.pipeline),
+        clock: clock.clone(),
+        stopping: supervisors.stopping.clone(),
+    });
+    supervisors.parts.start_to_its_end("own notices", move || {
+        let own_notices = Arc::clone(&own_notices);
+        async move { own_notices.run().await }
     });
 }

@@ -1,9 +1,12 @@
 //! The stages, made and wired, nothing running yet. In the order in which KAZOO's tree starts them: store, hook table,
 //! modules, what records and judges attempts, what fires.
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicUsize},
+};
 
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::{HostOptions, StartError, first_start, host_key, open_store};
@@ -12,10 +15,11 @@ use crate::{
     attempt::{disabler::Disabler, log::AttemptLog},
     changes::{Cursors, Follower},
     clock::Clock,
-    firing::{Firer, client::Client, lanes::Lanes},
+    firing::{Firer, client::Client, lanes::Lanes, resend_jobs::ResendJobs},
     hook::table::HookTable,
     ingress::decode::Decoder,
-    message::AccountId,
+    kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
+    message::{AccountId, Object},
     module::{
         Modules, compiler::Compiler, engine::Engines, loaded::Loader, registry::settings_for_modules, watcher::Watcher,
         workers::Workers,
@@ -38,8 +42,13 @@ pub(super) struct Stages {
     pub(super) log: Arc<AttemptLog>,
     pub(super) disabler: Arc<Disabler>,
     pub(super) firer: Arc<Firer>,
+    pub(super) resend_jobs: Arc<ResendJobs>,
+    /// Rung when a bulk resend was made.
+    pub(super) job_made: Arc<Notify>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
+    /// Set when KAZOO is beside.
+    pub(super) kazoo: Option<Kazoo>,
     /// Rung when something changed that is to be read from the store.
     pub(super) changed: Arc<Notify>,
     /// Rung when a notice was written that is to be published.
@@ -48,6 +57,15 @@ pub(super) struct Stages {
     pub(super) under_way: TaskTracker,
     /// How notices and answers name this node.
     pub(super) node: String,
+}
+
+/// KAZOO beside: who reads its documents, and who asks for them.
+pub(super) struct Kazoo {
+    pub(super) reader: Arc<Reader>,
+    /// Where the reader's notices are put.
+    pub(super) notices: mpsc::Sender<Object>,
+    pub(super) newcomers: Arc<Newcomers>,
+    pub(super) users: KazooUsers,
 }
 
 impl Stages {
@@ -109,20 +127,34 @@ impl Stages {
             settings.webhooks.clone(),
             clock.clone(),
             node.clone(),
+            Arc::clone(&to_tell),
         );
         let disabler = Arc::new(disabler.on_disabled({
-            let (hooks, to_tell) = (Arc::clone(&hooks), Arc::clone(&to_tell));
-            move |disabled| {
-                hooks.remove(&disabled.account, &disabled.hook);
-                to_tell.notify_one();
-            }
+            let hooks = Arc::clone(&hooks);
+            move |disabled| drop(hooks.remove(&disabled.account, &disabled.hook))
         }));
+        let applier = || Applier {
+            store: Arc::clone(&store),
+            key: Arc::clone(&key),
+            master: master.clone(),
+            accounts: Arc::clone(&accounts),
+            follower: Arc::clone(&follower),
+            firing: Arc::clone(&firing),
+            clock: clock.clone(),
+            round: AtomicI64::default(),
+        };
+        let decoder = Decoder {
+            body_bytes_max: usize::try_from(settings.ingress.body_bytes_max).unwrap_or(usize::MAX),
+            account_pointers: settings.amqp.account_pointers.clone(),
+            send_passwords: settings.kazoo.send_passwords,
+        };
+        let kazoo = CouchDb::new(&settings.kazoo)?.map(|couchdb| kazoo(settings, couchdb, applier(), &decoder));
         let under_way = TaskTracker::new();
         let firer = Arc::new(Firer {
             settings: Arc::clone(&firing),
             hooks: Arc::clone(&hooks),
             key,
-            client: Client::new(&firing).map_err(|error| StartError::Client(error.to_string()))?,
+            client: Client::new(&firing)?,
             lanes: Lanes::new(&firing),
             log: Arc::clone(&log),
             disabler: Arc::clone(&disabler),
@@ -131,6 +163,9 @@ impl Stages {
             stored: Arc::new(Notify::new()),
             under_way: under_way.clone(),
         });
+        let job_made = Arc::new(Notify::new());
+        let poll_ms = settings.store.poll_ms;
+        let resend_jobs = ResendJobs::new(Arc::clone(&store), Arc::clone(&firer), Arc::clone(&job_made), poll_ms);
         let pipeline = Arc::new(Pipeline {
             modules: Arc::clone(&modules),
             accounts: Arc::clone(&accounts),
@@ -141,11 +176,6 @@ impl Stages {
             in_flight: AtomicUsize::new(0),
             in_flight_max: usize::try_from(settings.ingress.in_flight_max).unwrap_or(usize::MAX),
         });
-        let decoder = Decoder {
-            body_bytes_max: usize::try_from(settings.ingress.body_bytes_max).unwrap_or(usize::MAX),
-            account_pointers: settings.amqp.account_pointers.clone(),
-            send_passwords: settings.kazoo.send_passwords,
-        };
         Ok(Self {
             store,
             master,
@@ -158,14 +188,28 @@ impl Stages {
             log,
             disabler,
             firer,
+            resend_jobs: Arc::new(resend_jobs),
+            job_made,
             pipeline,
             decoder,
+            kazoo,
             changed,
             to_tell,
             under_way,
             node,
         })
     }
+}
+
+/// Nothing is read yet.
+fn kazoo(settings: &Settings, couchdb: CouchDb, applier: Applier, decoder: &Decoder) -> Kazoo {
+    let couchdb = Arc::new(couchdb);
+    let users = KazooUsers { couchdb: Arc::clone(&couchdb), pages_max: settings.kazoo.couchdb_user_pages_max };
+    let accounts = Arc::clone(&applier.accounts);
+    let (reader, notices) = Reader::new(&settings.kazoo, couchdb, applier, settings.amqp.url.is_some());
+    let reader = Arc::new(reader);
+    let newcomers = Arc::new(Newcomers::new(&settings.kazoo, Arc::clone(&reader), accounts, decoder.clone()));
+    Kazoo { reader, notices, newcomers, users }
 }
 
 fn modules(

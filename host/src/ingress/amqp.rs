@@ -30,7 +30,8 @@ use crate::{
     account::AccountTree,
     clock::Clock,
     error_chain::chain,
-    message::Source,
+    kazoo::newcomers::Newcomers,
+    message::{Message, Source},
     module::{Modules, dead_letter, registry::BindingKey},
     pipeline::Pipeline,
     settings::{AmqpSettings, QueueType},
@@ -61,6 +62,8 @@ pub struct AmqpIngress {
     pub decoder: Decoder,
     /// Whose accounts are known.
     pub accounts: Arc<AccountTree>,
+    /// Where messages wait whose account is not known yet; none when there is nobody to ask.
+    pub newcomers: Option<Arc<Newcomers>>,
     /// Whose bindings are bound.
     pub modules: Arc<Modules>,
     /// Where messages go.
@@ -267,12 +270,12 @@ impl AmqpIngress {
     fn take(&self, delivery: Delivery) {
         counter!("hookbox_messages_total", "source" => "amqp").increment(1);
         let decoded = self.decoder.decode(&incoming(&delivery), &self.accounts, self.clock.now_ms());
-        let pipeline = Arc::clone(&self.pipeline);
+        let (pipeline, newcomers) = (Arc::clone(&self.pipeline), self.newcomers.clone());
         let pauses = (self.settings.requeue_pause_ms, self.settings.requeue_pause_ms_max);
         let stopping = self.stopping.clone();
         self.deliveries.spawn(async move {
             let settlement = match decoded {
-                Ok(message) => pipeline.handle(message).await,
+                Ok(message) => pipeline.handle(introduced(message, newcomers.as_ref()).await).await,
                 Err(error) => pipeline.refuse(Source::Amqp, &error),
             };
             settle(&delivery, &settlement, pauses, &stopping).await;
@@ -290,6 +293,14 @@ impl AmqpIngress {
         }
         delivery.acker.ack(BasicAckOptions::default()).await?;
         Ok(())
+    }
+}
+
+/// The message, after its account was asked for if nobody knew it and there is somebody to ask.
+async fn introduced(message: Message, newcomers: Option<&Arc<Newcomers>>) -> Message {
+    match newcomers {
+        Some(newcomers) => newcomers.introduce(message).await,
+        None => message,
     }
 }
 

@@ -118,6 +118,14 @@ impl Decoder {
         })
     }
 
+    /// The account that a decoded message's body leads to, whether anybody knows it or not; `None` when there is none,
+    /// when it cannot be one, and for what Hookbox has published itself.
+    pub fn stranger(&self, body: &str) -> Option<AccountId> {
+        let members: Members<'_> = serde_json::from_str(body).ok()?;
+        let is_own = members.text("Node").is_some_and(|node| node.starts_with("hookbox@"));
+        self.account(&members).filter(|account| !is_own && AccountId::is_valid(account.as_str()))
+    }
+
     fn text(&self, incoming: &Incoming<'_>) -> Result<String, DecodeError> {
         let most = self.body_bytes_max;
         if incoming.body.len() > most {
@@ -294,6 +302,15 @@ mod tests {
     fn an_unknown_account_is_none() {
         assert_eq!(decode(&json!({"Account-ID": "who"})).account, None);
         assert_eq!(decode(&json!({"Account-ID": 7})).account, None);
+    }
+
+    #[test]
+    fn a_stranger_is_an_account_that_can_be_one() {
+        let stranger = |body: Value| decoder().stranger(&body.to_string());
+        assert_eq!(stranger(json!({"Account-ID": "who"})), Some("who".into()));
+        assert_eq!(stranger(json!({"Account-ID": "who", "Node": "hookbox@n1"})), None, "our own message");
+        assert_eq!(stranger(json!({"Account-ID": "../x"})), None);
+        assert_eq!(stranger(json!({"a": 1})), None);
     }
 
     #[test]

@@ -6,10 +6,15 @@ use std::{ops::RangeInclusive, sync::LazyLock};
 use super::{EXAMPLE, Settings, known::variable_of};
 use crate::message::AccountId;
 
-/// AMQP's short string; the name of the queue for dead letters is `<queue>.dead`.
-const QUEUE_BYTES_MAX: usize = 255 - ".dead".len();
+/// AMQP's short string; there are also `<queue>.dead` and `<queue>.requests`.
+const QUEUE_BYTES_MAX: usize = 255 - ".requests".len();
 
 const API_KEY_CHARS_MIN: usize = 32;
+
+/// Bounds of `webhooks.attempt_failure_count`, wherever it is set.
+pub const ATTEMPT_FAILURE_COUNT: RangeInclusive<u64> = 1..=1_000_000;
+/// Bounds of `webhooks.attempt_failure_expiry_ms`, ms, wherever it is set.
+pub const ATTEMPT_FAILURE_EXPIRY_MS: RangeInclusive<u64> = 1000..=86_400_000;
 
 /// What is out of bounds. `place` is where the settings came from, as the message shall name it; `variables` are the
 /// keys that came from the environment instead.
@@ -24,7 +29,7 @@ pub(super) fn problems(settings: &Settings, place: &str, variables: &[String]) -
 /// Every number with a bound of its own.
 fn numbers(settings: &Settings, check: &mut Check<'_>) {
     let Settings { api, store, amqp, ingress, modules, firing, attempts, dead_letters, .. } = settings;
-    let Settings { webhooks, supervisor, shutdown, .. } = settings;
+    let Settings { webhooks, kazoo, supervisor, shutdown, .. } = settings;
     for (key, value, bounds) in [
         ("api.body_bytes_max", api.body_bytes_max, 1..=8_000_000),
         ("api.request_timeout_ms", api.request_timeout_ms, 100..=600_000),
@@ -37,6 +42,12 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("api.headers_max", api.headers_max, 8..=1000),
         ("api.header_timeout_ms", api.header_timeout_ms, 100..=600_000),
         ("api.connections_max", api.connections_max, 1..=1_000_000),
+        ("api.attempts_range_s_max", api.attempts_range_s_max, 60..=315_360_000),
+        ("api.list_bytes_max", api.list_bytes_max, 1_048_576..=1_073_741_824),
+        ("api.resend_ids_max", api.resend_ids_max, 1..=100_000),
+        ("api.account_bytes_max", api.account_bytes_max, 1024..=8_000_000),
+        ("api.tree_depth_max", api.tree_depth_max, 2..=100),
+        ("api.keys_per_account_max", api.keys_per_account_max, 1..=10_000),
         ("store.group_wait_ms", store.group_wait_ms, 0..=1000),
         ("store.group_rows_max", store.group_rows_max, 1..=10_000),
         ("store.poll_ms", store.poll_ms, 100..=3_600_000),
@@ -79,11 +90,30 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("firing.headers_bytes_max", firing.headers_bytes_max, 0..=65_536),
         ("firing.hook_bytes_max", firing.hook_bytes_max, 1024..=8_000_000),
         ("firing.old_secret_hours", firing.old_secret_hours, 0..=168),
+        ("firing.test_payload_bytes_max", firing.test_payload_bytes_max, 1024..=8_000_000),
+        ("firing.resend_waiting_max", firing.resend_waiting_max, 1..=1_000_000),
+        ("firing.resend_page_rows", firing.resend_page_rows, 1..=10_000),
+        ("firing.resend_jobs_max", firing.resend_jobs_max, 1..=1000),
+        ("firing.resend_lease_ms", firing.resend_lease_ms, 1000..=600_000),
+        ("firing.resend_delivered_max", firing.resend_delivered_max, 1..=10_000_000),
         ("attempts.keep_days", attempts.keep_days, 1..=3650),
         ("dead_letters.keep_days", dead_letters.keep_days, 1..=3650),
         ("dead_letters.rows_max", dead_letters.rows_max, 1..=100_000_000),
-        ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), 1..=1_000_000),
-        ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, 1000..=86_400_000),
+        ("dead_letters.bulk_rows_max", dead_letters.bulk_rows_max, 1..=10_000),
+        ("kazoo.couchdb_timeout_ms", kazoo.couchdb_timeout_ms, 100..=120_000),
+        ("kazoo.couchdb_page_rows", kazoo.couchdb_page_rows, 1..=10_000),
+        ("kazoo.couchdb_body_bytes_max", kazoo.couchdb_body_bytes_max, 1024..=1_073_741_824),
+        ("kazoo.couchdb_requests_max", kazoo.couchdb_requests_max, 1..=1000),
+        ("kazoo.couchdb_retry_pause_ms_max", kazoo.couchdb_retry_pause_ms_max, 100..=600_000),
+        ("kazoo.couchdb_reread_s", kazoo.couchdb_reread_s, 1..=604_800),
+        ("kazoo.couchdb_notices_max", kazoo.couchdb_notices_max, 1..=1_000_000),
+        ("kazoo.couchdb_user_pages_max", kazoo.couchdb_user_pages_max, 1..=100_000),
+        ("kazoo.unknown_account_wait_ms", kazoo.unknown_account_wait_ms, 0..=60_000),
+        ("kazoo.unknown_accounts_waiting_max", kazoo.unknown_accounts_waiting_max, 0..=65_535),
+        ("kazoo.unknown_account_remembered_ms", kazoo.unknown_account_remembered_ms, 0..=86_400_000),
+        ("kazoo.unknown_accounts_remembered_max", kazoo.unknown_accounts_remembered_max, 1..=1_000_000),
+        ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), ATTEMPT_FAILURE_COUNT),
+        ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, ATTEMPT_FAILURE_EXPIRY_MS),
         ("supervisor.pause_ms", supervisor.pause_ms, 1..=60_000),
         ("supervisor.pause_ms_max", supervisor.pause_ms_max, 1..=600_000),
         ("supervisor.restarts_max", supervisor.restarts_max, 1..=1000),
@@ -140,7 +170,7 @@ fn is_retry_word(word: &str) -> bool {
 
 /// Names, URLs and keys.
 fn texts(settings: &Settings, check: &mut Check<'_>) {
-    let Settings { store, amqp, master, telemetry, .. } = settings;
+    let Settings { store, amqp, master, kazoo, telemetry, .. } = settings;
     if store.url.strip_prefix("sqlite:").is_none_or(str::is_empty) {
         // What is there may hold a password, so only its scheme is shown.
         let scheme = store.url.split(':').next().unwrap_or_default();
@@ -159,6 +189,15 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
         {
             check.wrong("amqp.url", "no URL with a host", "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…");
         }
+    }
+    if let Some(url) = kazoo.couchdb_url.as_ref().filter(|url| !is_couchdb_url(url.as_str())) {
+        // What is there may hold a password, so only its scheme is shown.
+        let scheme = url.as_str().split("://").next().filter(|scheme| scheme.len() < url.as_str().len());
+        check.wrong(
+            "kazoo.couchdb_url",
+            format!("of the kind {:?}, or has no host, or more than a host and a port", scheme.unwrap_or_default()),
+            "use http://USER:PASSWORD@HOST:PORT or https://…",
+        );
     }
     if amqp.queue.is_empty() || amqp.queue.len() > QUEUE_BYTES_MAX {
         check.wrong(
@@ -192,6 +231,17 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
     if telemetry.log.trim().is_empty() {
         check.wrong("telemetry.log", "empty", "use error, warn, info, debug or trace");
     }
+}
+
+/// `http(s)://[user:password@]host[:port]`.
+fn is_couchdb_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some_and(|host| !host.is_empty())
+            && matches!(url.path(), "" | "/")
+            && url.query().is_none()
+            && url.fragment().is_none()
+    })
 }
 
 /// Collects what is wrong.

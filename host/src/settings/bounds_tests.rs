@@ -33,6 +33,21 @@ fn a_number_out_of_bounds_is_named_with_its_bounds_and_default() {
 }
 
 #[test]
+fn a_couchdb_is_named_by_host_and_port_and_its_password_is_not_shown() {
+    for url in ["http://127.0.0.1:5984", "https://kazoo:p%40ss@db.example.net/", "http://[::1]:5984"] {
+        assert_eq!(found(&format!("kazoo.couchdb_url = \"{url}\"")), "");
+    }
+    for url in ["ftp://u:hunter2@h/", "http://u:hunter2@h/accounts", "http://u:hunter2@h/?q=1", "u:hunter2@h:5984", ""]
+    {
+        let said = found(&format!("kazoo.couchdb_url = \"{url}\""));
+        assert!(said.contains("kazoo.couchdb_url is of the kind") && !said.contains("hunter2"), "{url}: {said}");
+    }
+    insta::assert_snapshot!(found("kazoo.couchdb_page_rows = 0"), @"hookbox.toml: kazoo.couchdb_page_rows is 0; use 1 to 10000, or delete the line for 500");
+    let shown = format!("{:?}", settings("kazoo.couchdb_url = \"http://u:hunter2@h:5984\"").kazoo);
+    assert!(shown.contains("h:5984") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
 fn what_does_not_fit_together_is_named() {
     insta::assert_snapshot!(found("firing.lease_ms = 60000"), @"hookbox.toml: firing.lease_ms is 60000; use more than 60000 (two firing.request_timeout_ms_max), so that no other process takes a firing whose request is still under way, or delete the line for 90000");
     insta::assert_snapshot!(found("firing.request_timeout_ms = 40000"), @"hookbox.toml: firing.request_timeout_ms is 40000; use 1 to 30000, or delete the line for 10000");

@@ -6,6 +6,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::ProxyUrl;
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiSettings {
@@ -21,6 +23,12 @@ pub struct ApiSettings {
     pub headers_max: u64,
     pub header_timeout_ms: u64,
     pub connections_max: u64,
+    pub attempts_range_s_max: u64,
+    pub list_bytes_max: u64,
+    pub resend_ids_max: u64,
+    pub account_bytes_max: u64,
+    pub tree_depth_max: u64,
+    pub keys_per_account_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -102,6 +110,8 @@ pub struct ModuleSettings {
 #[serde(deny_unknown_fields)]
 pub struct FiringSettings {
     pub allow_addresses: Vec<IpNet>,
+    pub ca_files: Vec<PathBuf>,
+    pub proxy_url: Option<ProxyUrl>,
     pub connect_timeout_ms: u64,
     pub request_timeout_ms: u64,
     pub request_timeout_ms_max: u64,
@@ -122,6 +132,12 @@ pub struct FiringSettings {
     pub headers_bytes_max: u64,
     pub hook_bytes_max: u64,
     pub old_secret_hours: u64,
+    pub test_payload_bytes_max: u64,
+    pub resend_waiting_max: u64,
+    pub resend_page_rows: u64,
+    pub resend_jobs_max: u64,
+    pub resend_lease_ms: u64,
+    pub resend_delivered_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -135,6 +151,7 @@ pub struct AttemptSettings {
 pub struct DeadLetterSettings {
     pub keep_days: u64,
     pub rows_max: u64,
+    pub bulk_rows_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -153,9 +170,41 @@ pub enum InboundUserField {
     To,
 }
 
+/// A URL that may hold a password, which is not shown.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct SecretUrl(String);
+
+impl SecretUrl {
+    /// All of it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let host = self.0.rsplit('@').next().and_then(|rest| rest.rsplit("//").next());
+        f.write_str(host.unwrap_or_default())
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct KazooSettings {
+    pub couchdb_url: Option<SecretUrl>,
+    pub couchdb_timeout_ms: u64,
+    pub couchdb_page_rows: u64,
+    pub couchdb_body_bytes_max: u64,
+    pub couchdb_requests_max: u64,
+    pub couchdb_retry_pause_ms_max: u64,
+    pub couchdb_reread_s: u64,
+    pub couchdb_notices_max: u64,
+    pub couchdb_user_pages_max: u64,
+    pub unknown_account_wait_ms: u64,
+    pub unknown_accounts_waiting_max: u64,
+    pub unknown_account_remembered_ms: u64,
+    pub unknown_accounts_remembered_max: u64,
     pub cluster_id: Option<String>,
     pub reserved_ccv_keys: Vec<String>,
     pub inbound_user_field: InboundUserField,

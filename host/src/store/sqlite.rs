@@ -15,6 +15,7 @@ mod jobs;
 mod keys;
 mod numbers;
 mod opening;
+mod origins;
 mod upkeep;
 
 use std::sync::{Arc, atomic::AtomicUsize};
@@ -27,9 +28,9 @@ use super::{
     Notice, ResendJob, Saved, Store, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow,
 };
 use crate::{
-    account::{Account, AccountRecord, KeyRecord},
+    account::{Account, AccountFields, AccountRecord, KeyRecord},
     hook::HookRecord,
-    message::{AccountId, Firing, HookId, Object, UnixMs, WebhookId},
+    message::{AccountId, Firing, HookId, ModuleId, Object, UnixMs, WebhookId},
 };
 
 /// Rows that one transaction prunes: few, so that groups of attempts get in between.
@@ -101,6 +102,10 @@ impl Store for SqliteStore {
         self.write_accounts(accounts, now_ms).await
     }
 
+    async fn put_account_fields(&self, fields: &[AccountFields]) -> StoreResult<Vec<bool>> {
+        self.write_account_fields(fields).await
+    }
+
     async fn accounts_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<Result<Account, AccountId>>> {
         self.account_changes(cursor, limit).await
     }
@@ -157,8 +162,8 @@ impl Store for SqliteStore {
         self.write_numbers(numbers).await
     }
 
-    async fn put_key(&self, key: &KeyRecord) -> StoreResult<bool> {
-        self.write_key(key).await
+    async fn put_keys(&self, keys: &[KeyRecord]) -> StoreResult<Vec<bool>> {
+        self.write_keys(keys).await
     }
 
     async fn key(&self, hash: &str) -> StoreResult<Option<KeyRecord>> {
@@ -274,6 +279,10 @@ impl Store for SqliteStore {
         self.failing_hooks(after_ms).await
     }
 
+    async fn warn_of_hook(&self, hook: &HookId, notice: &Notice) -> StoreResult<bool> {
+        self.mark_warned(hook, notice).await
+    }
+
     async fn clear_failures(&self, hook: &HookId) -> StoreResult<()> {
         self.forget_failures(hook).await
     }
@@ -296,6 +305,10 @@ impl Store for SqliteStore {
 
     async fn dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>> {
         self.find_dead_letter(id).await
+    }
+
+    async fn dead_letter_count(&self, module: &ModuleId) -> StoreResult<u64> {
+        self.count_dead_letters(module).await
     }
 
     async fn delete_dead_letter(&self, id: i64) -> StoreResult<bool> {

@@ -4,7 +4,6 @@
 use serde_json::Value;
 use utoipa::ToSchema;
 
-
 /// A hook, as it is sent.
 #[derive(ToSchema)]
 #[schema(example = json!({

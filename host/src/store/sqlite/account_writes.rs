@@ -6,7 +6,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::{SqliteStore, accounts::record, failed, json, signed};
 use crate::{
-    account::{Account, AccountRecord},
+    account::{Account, AccountFields, AccountRecord},
     message::{AccountId, Object, UnixMs},
     store::{Notice, Saved, StoreResult},
 };
@@ -52,6 +52,30 @@ impl SqliteStore {
             .execute(&mut *transaction)
             .await
             .map_err(&doing)?;
+        }
+        transaction.commit().await.map_err(&doing)?;
+        Ok(changed)
+    }
+
+    pub(super) async fn write_account_fields(&self, fields: &[AccountFields]) -> StoreResult<Vec<bool>> {
+        let doing = failed(WRITE);
+        let mut transaction = self.begin(WRITE).await?;
+        let mut changed = Vec::with_capacity(fields.len());
+        for fields in fields {
+            let document = json(&fields.document);
+            let done = sqlx::query(
+                "UPDATE accounts SET document = ?, is_reseller = max(is_reseller, ?), revision = revision + 1
+                 WHERE id = ? AND deleted = 0 AND (document <> ? OR is_reseller < ?)",
+            )
+            .bind(&document)
+            .bind(fields.is_reseller)
+            .bind(fields.id.as_str())
+            .bind(&document)
+            .bind(fields.is_reseller)
+            .execute(&mut *transaction)
+            .await
+            .map_err(&doing)?;
+            changed.push(done.rows_affected() > 0);
         }
         transaction.commit().await.map_err(&doing)?;
         Ok(changed)
@@ -226,11 +250,7 @@ async fn parent_is_in_place(transaction: &mut Transaction<'_, Sqlite>, tree: &[A
     Ok(found.is_some())
 }
 
-async fn write(
-    transaction: &mut Transaction<'_, Sqlite>,
-    record: &AccountRecord,
-    revision: i64,
-) -> StoreResult<()> {
+async fn write(transaction: &mut Transaction<'_, Sqlite>, record: &AccountRecord, revision: i64) -> StoreResult<()> {
     let account = &record.account;
     sqlx::query(
         "INSERT INTO accounts (id, name, tree, reseller, document, is_reseller, revision, created_ms, change)

@@ -124,12 +124,7 @@ impl SqliteStore {
             )
             .bind(field.to_owned()),
         };
-        let ids: Vec<String> = query
-            .bind(text)
-            .bind(NAMESAKES)
-            .fetch_all(&self.readers)
-            .await
-            .map_err(failed(READ))?;
+        let ids: Vec<String> = query.bind(text).bind(NAMESAKES).fetch_all(&self.readers).await.map_err(failed(READ))?;
         Ok(ids.into_iter().map(AccountId::from).collect())
     }
 }

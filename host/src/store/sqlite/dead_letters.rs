@@ -80,6 +80,15 @@ impl SqliteStore {
         row.as_ref().map(letter).transpose()
     }
 
+    pub(super) async fn count_dead_letters(&self, module: &ModuleId) -> StoreResult<u64> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters WHERE module = ?")
+            .bind(module.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("count dead letters"))?;
+        Ok(unsigned(count))
+    }
+
     pub(super) async fn remove_dead_letter(&self, id: i64) -> StoreResult<bool> {
         let done = sqlx::query("DELETE FROM dead_letters WHERE id = ?")
             .bind(id)
@@ -91,10 +100,8 @@ impl SqliteStore {
 
     pub(super) async fn remove_old_dead_letters(&self, before_ms: UnixMs, rows_max: u64) -> StoreResult<u64> {
         let doing = failed(PRUNE);
-        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letters")
-            .fetch_one(&self.readers)
-            .await
-            .map_err(&doing)?;
+        let rows: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM dead_letters").fetch_one(&self.readers).await.map_err(&doing)?;
         let mut over = unsigned(rows).saturating_sub(rows_max);
         let mut pruned = 0;
         loop {

@@ -83,13 +83,12 @@ impl SqliteStore {
     }
 
     pub(super) async fn list_jobs(&self, account: &AccountId, limit: u32) -> StoreResult<Vec<ResendJob>> {
-        let rows =
-            sqlx::query("SELECT * FROM resend_jobs WHERE account = ? ORDER BY created_ms DESC, id DESC LIMIT ?")
-                .bind(account.as_str())
-                .bind(limit)
-                .fetch_all(&self.readers)
-                .await
-                .map_err(failed(READ))?;
+        let rows = sqlx::query("SELECT * FROM resend_jobs WHERE account = ? ORDER BY created_ms DESC, id DESC LIMIT ?")
+            .bind(account.as_str())
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed(READ))?;
         each(rows, job)
     }
 

@@ -10,6 +10,7 @@ use crate::{
 };
 
 const READ: &str = "read keys";
+const WRITE: &str = "write a key";
 /// How exactly it is kept when a key was last used; each use would else be a commit.
 const USE_MS: u64 = 60_000;
 
@@ -26,22 +27,29 @@ fn key(row: &SqliteRow) -> StoreResult<KeyRecord> {
 }
 
 impl SqliteStore {
-    pub(super) async fn write_key(&self, key: &KeyRecord) -> StoreResult<bool> {
-        let done = sqlx::query(
-            "INSERT INTO keys (hash, id, account, name, created_ms, last_used_ms) VALUES (?, ?, ?, ?, ?, ?)
-             ON CONFLICT (hash) DO UPDATE SET account = excluded.account, name = excluded.name
-             WHERE account <> excluded.account OR name <> excluded.name",
-        )
-        .bind(&key.hash)
-        .bind(&key.id)
-        .bind(key.account.as_str())
-        .bind(&key.name)
-        .bind(signed(key.created_ms))
-        .bind(key.last_used_ms.map(signed))
-        .execute(&self.writer)
-        .await
-        .map_err(failed("write a key"))?;
-        Ok(done.rows_affected() > 0)
+    pub(super) async fn write_keys(&self, keys: &[KeyRecord]) -> StoreResult<Vec<bool>> {
+        let doing = failed(WRITE);
+        let mut transaction = self.begin(WRITE).await?;
+        let mut changed = Vec::with_capacity(keys.len());
+        for key in keys {
+            let done = sqlx::query(
+                "INSERT INTO keys (hash, id, account, name, created_ms, last_used_ms) VALUES (?, ?, ?, ?, ?, ?)
+                 ON CONFLICT (hash) DO UPDATE SET account = excluded.account, name = excluded.name
+                 WHERE account <> excluded.account OR name <> excluded.name",
+            )
+            .bind(&key.hash)
+            .bind(&key.id)
+            .bind(key.account.as_str())
+            .bind(&key.name)
+            .bind(signed(key.created_ms))
+            .bind(key.last_used_ms.map(signed))
+            .execute(&mut *transaction)
+            .await
+            .map_err(&doing)?;
+            changed.push(done.rows_affected() > 0);
+        }
+        transaction.commit().await.map_err(&doing)?;
+        Ok(changed)
     }
 
     pub(super) async fn find_key(&self, hash: &str) -> StoreResult<Option<KeyRecord>> {

@@ -15,7 +15,7 @@ use sqlx::{
 use super::{SqliteStore, failed};
 use crate::store::{StoreError, StoreResult};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a write waits for that of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);

@@ -46,6 +46,37 @@ impl SqliteStore {
             .collect())
     }
 
+    /// The mark goes with the last failure of the hook, by a trigger.
+    pub(super) async fn mark_warned(&self, hook: &HookId, notice: &Notice) -> StoreResult<bool> {
+        let doing = failed("warn of a hook");
+        // Most are asked for again and again while they fail; these do not trouble the writer.
+        let known: i64 = sqlx::query_scalar("SELECT count(*) FROM warned_hooks WHERE hook = ?")
+            .bind(hook.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(&doing)?;
+        if known > 0 {
+            return Ok(false);
+        }
+        let mut transaction = self.begin("warn of a hook").await?;
+        let marked = sqlx::query(
+            "INSERT INTO warned_hooks (hook) SELECT id FROM hooks
+             WHERE id = ? AND deleted = 0 AND json_extract(document, '$.enabled') IS NOT 0
+               AND EXISTS (SELECT 1 FROM failures WHERE failures.hook = hooks.id)
+             ON CONFLICT (hook) DO NOTHING",
+        )
+        .bind(hook.as_str())
+        .execute(&mut *transaction)
+        .await
+        .map_err(&doing)?;
+        if marked.rows_affected() == 0 {
+            return Ok(false);
+        }
+        Self::insert_notices(&mut transaction, std::slice::from_ref(notice)).await?;
+        transaction.commit().await.map_err(doing)?;
+        Ok(true)
+    }
+
     pub(super) async fn forget_failures(&self, hook: &HookId) -> StoreResult<()> {
         sqlx::query("DELETE FROM failures WHERE hook = ?")
             .bind(hook.as_str())

@@ -1,6 +1,6 @@
-//! `hookbox import kazoo FILE`: KAZOO's documents straight into the store.
+//! KAZOO's documents into the store: what `hookbox import kazoo FILE` and the reader of CouchDB both do.
 //!
-//! FILE is a JSON array of documents or a CouchDB `_all_docs` answer. Accounts come first, parents before children;
+//! A file is a JSON array of documents or a CouchDB `_all_docs` answer. Accounts come first, parents before children;
 //! then keys, numbers and hooks. One bad document holds up no other: it is refused, with the reason. Whatever is loaded
 //! twice changes nothing the second time: a hook keeps the secret that it was given first, and the second hook of a
 //! migrated fax hook has an id that follows from the first.
@@ -14,12 +14,13 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use thiserror::Error;
 
-pub use report::{Counts, Migrated, Refused, Report};
+pub use report::{Came, Counts, Migrated, Refused, Report};
 
 use crate::{
+    account::AccountTree,
     hook::HookRecord,
     message::{AccountId, Object, UnixMs},
-    store::{SharedStore, StoreError, secrets::HostKey},
+    store::{SharedStore, StoreError, StoreResult, secrets::HostKey},
 };
 
 /// Nothing more was loaded. What was loaded before stays.
@@ -39,15 +40,27 @@ pub enum ImportError {
     Store(#[from] StoreError),
 }
 
+/// Where documents go, and by which rules.
+pub struct Destination<'a> {
+    /// Where they are kept.
+    pub store: &'a SharedStore,
+    /// Seals the secret that a new hook gets.
+    pub key: &'a HostKey,
+    /// Roots come under it.
+    pub master: &'a AccountId,
+    /// A hook that it refuses is not loaded.
+    pub validate: &'a (dyn Fn(&HookRecord) -> Result<(), String> + Sync),
+    /// The accounts that are there.
+    pub accounts: &'a AccountTree,
+    /// What time it is.
+    pub now_ms: UnixMs,
+}
+
 /// What the parts share.
 struct Import<'a> {
-    store: &'a SharedStore,
-    key: &'a HostKey,
-    master: &'a AccountId,
-    validate: &'a (dyn Fn(&HookRecord) -> Result<(), String> + Sync),
-    now_ms: UnixMs,
-    /// Accounts that are there, or have just been loaded.
-    known: BTreeSet<AccountId>,
+    to: &'a Destination<'a>,
+    /// Accounts that have just been loaded.
+    loaded: BTreeSet<AccountId>,
     report: Report,
 }
 
@@ -61,9 +74,13 @@ pub async fn run(
     now_ms: UnixMs,
 ) -> Result<Report, ImportError> {
     let documents = documents(text)?;
-    let mut known: BTreeSet<AccountId> = store.accounts().await?.into_iter().map(|account| account.id).collect();
-    known.insert(master.clone());
-    let mut import = Import { store, key, master, validate, now_ms, known, report: Report::default() };
+    let accounts = AccountTree::load(store.as_ref()).await?;
+    Ok(load(documents, &Destination { store, key, master, validate, accounts: &accounts, now_ms }).await?)
+}
+
+/// Loads documents, in any order.
+pub async fn load(documents: Vec<Value>, to: &Destination<'_>) -> StoreResult<Report> {
+    let mut import = Import { to, loaded: BTreeSet::new(), report: Report::default() };
     let sorted = import.sort(documents);
     import.load_accounts(&sorted.accounts).await?;
     import.load_numbers(&sorted.numbers).await?;
@@ -118,7 +135,7 @@ impl Import<'_> {
                     continue;
                 }
             };
-            if is_true(&document, "pvt_deleted") || is_true(&document, "_deleted") {
+            if is_deleted(&document) {
                 self.report.deleted += 1;
                 continue;
             }
@@ -132,6 +149,11 @@ impl Import<'_> {
         sorted
     }
 
+    /// Whether the account is there, or has just been loaded.
+    fn knows(&self, account: &AccountId) -> bool {
+        account == self.to.master || self.loaded.contains(account) || self.to.accounts.contains(account)
+    }
+
     /// A document's id; one without is refused.
     fn id<'d>(&mut self, document: &'d Object, what: &str) -> Option<&'d str> {
         let id = text(document, "_id").filter(|id| !id.is_empty());
@@ -142,7 +164,13 @@ impl Import<'_> {
     }
 }
 
-fn text<'d>(document: &'d Object, field: &str) -> Option<&'d str> {
+/// Whether a document stands for one that is no more: KAZOO marks them, CouchDB does so too.
+pub(super) fn is_deleted(document: &Object) -> bool {
+    is_true(document, "pvt_deleted") || is_true(document, "_deleted")
+}
+
+/// The text of a field.
+pub(super) fn text<'d>(document: &'d Object, field: &str) -> Option<&'d str> {
     document.get(field).and_then(Value::as_str)
 }
 

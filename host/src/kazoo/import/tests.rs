@@ -52,6 +52,8 @@ async fn loads_all_types_in_any_order_and_once() {
     let (store, _folder) = store().await;
     let mut child = account(CHILD, &[ROOT]);
     child["pvt_api_key"] = json!("k".repeat(64));
+    (child["realm"], child["language"]) = (json!("acme.example.net"), json!("en-us"));
+    child["pvt_reseller"] = json!(true);
     let file = json!([
         hook("h1", "all"),
         {"_id": "+13125550111", "pvt_type": "number", "pvt_assigned_to": CHILD},
@@ -70,6 +72,9 @@ async fn loads_all_types_in_any_order_and_once() {
     let child = accounts.iter().find(|account| account.id.as_str() == CHILD).expect("it is there");
     assert_eq!(child.tree, ["master", ROOT].map(AccountId::from), "roots come under the master account");
     assert_eq!(child.reseller, Some(ROOT.into()));
+    let kept = store.account(&child.id).await.expect("read").expect("it is there");
+    let fields = json!({"name": child.name, "realm": "acme.example.net", "language": "en-us"});
+    assert_eq!((Value::Object(kept.document), kept.is_reseller), (fields, true), "all that is public");
     assert_eq!(store.key(&hash_key(&"k".repeat(64))).await.expect("read").expect("it is there").account, child.id);
     let loaded = record(&store, "h1").await;
     assert_eq!(loaded.created_ms, 1_714_100_000_000);

@@ -3,12 +3,12 @@
 use ring::digest;
 use serde_json::{Value, json};
 
-use super::{Import, ImportError, Migrated, text};
+use super::{Import, Migrated, text};
 use crate::{
     clock::GREGORIAN_OFFSET_S,
     hook::HookRecord,
     message::{AccountId, HookId, Object},
-    store::secrets::new_secret,
+    store::{StoreResult, origins::Thing, secrets::new_secret},
 };
 
 /// Hooks that are written in one transaction.
@@ -28,17 +28,22 @@ fn defaults() -> [(&'static str, Value); 5] {
 }
 
 impl Import<'_> {
-    pub(super) async fn load_hooks(&mut self, documents: &[Object]) -> Result<(), ImportError> {
+    pub(super) async fn load_hooks(&mut self, documents: &[Object]) -> StoreResult<()> {
         let mut records = Vec::with_capacity(documents.len());
         for document in documents {
             let Some(id) = self.id(document, "webhook") else { continue };
             match self.owner(document) {
-                Ok(owner) => records.extend(self.hooks_of(id, owner, document).await?),
+                Ok(owner) => {
+                    for record in self.hooks_of(id, owner, document).await? {
+                        self.report.came(id, Thing::Hook(record.id.clone()), &record.account);
+                        records.push(record);
+                    }
+                }
                 Err(reason) => self.report.refuse(id, reason),
             }
         }
         for some in records.chunks(ROWS_AT_ONCE) {
-            for changed in self.store.put_hooks(some, self.now_ms).await? {
+            for changed in self.to.store.put_hooks(some, self.to.now_ms).await? {
                 self.report.hooks.add(changed);
             }
         }
@@ -47,19 +52,15 @@ impl Import<'_> {
 
     fn owner(&self, document: &Object) -> Result<AccountId, String> {
         let owner = text(document, "pvt_account_id").ok_or("pvt_account_id is missing: the hook has no owner")?;
-        match self.known.get(owner) {
-            Some(owner) => Ok(owner.clone()),
-            None => Err(format!("account {owner} (pvt_account_id) is not known; put it into the file too")),
+        let owner = AccountId::from(owner);
+        match self.knows(&owner) {
+            true => Ok(owner),
+            false => Err(format!("account {owner} (pvt_account_id) is not known; put it into the file too")),
         }
     }
 
     /// The hook of a document, and its second one when there is to be one; nothing when it is refused.
-    async fn hooks_of(
-        &mut self,
-        id: &str,
-        owner: AccountId,
-        document: &Object,
-    ) -> Result<Vec<HookRecord>, ImportError> {
+    async fn hooks_of(&mut self, id: &str, owner: AccountId, document: &Object) -> StoreResult<Vec<HookRecord>> {
         let migration = migrated(id, public(document));
         let mut records = Vec::new();
         for (id, fields) in [Some((id.to_owned(), migration.first)), migration.second].into_iter().flatten() {
@@ -86,15 +87,15 @@ impl Import<'_> {
         owner: &AccountId,
         document: &Object,
         fields: Object,
-    ) -> Result<Result<HookRecord, String>, ImportError> {
+    ) -> StoreResult<Result<HookRecord, String>> {
         let id = HookId::from(id);
-        let found = self.store.hook(&id).await?;
+        let found = self.to.store.hook(&id).await?;
         if let Some(found) = found.as_ref().filter(|found| found.account != *owner) {
             return Ok(Err(format!("it is a hook of account {} already; give it another _id", found.account)));
         }
         let secrets = match &found {
             Some(found) => found.secrets.clone(),
-            None => match self.key.seal(&id, &new_secret()) {
+            None => match self.to.key.seal(&id, &new_secret()) {
                 Ok(secret) => vec![secret],
                 Err(error) => return Ok(Err(error.to_string())),
             },
@@ -109,9 +110,9 @@ impl Import<'_> {
             revision: 1,
             created_ms: created_s
                 .and_then(|created_s| created_s.checked_sub(GREGORIAN_OFFSET_S))
-                .map_or(self.now_ms, |unix_s| unix_s.saturating_mul(1000)),
+                .map_or(self.to.now_ms, |unix_s| unix_s.saturating_mul(1000)),
         };
-        Ok((self.validate)(&record).map(|()| record))
+        Ok((self.to.validate)(&record).map(|()| record))
     }
 }
 

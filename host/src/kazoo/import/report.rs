@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use crate::{message::AccountId, store::origins::Thing};
+
 /// Documents of one type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -32,6 +34,17 @@ pub struct Migrated {
     pub second: Option<String>,
 }
 
+/// Something that came of a document, whether that changed it or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Came {
+    /// The document's `_id`.
+    pub document: String,
+    /// What came of it.
+    pub thing: Thing,
+    /// Whose it is.
+    pub account: AccountId,
+}
+
 /// A document that was not loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -52,6 +65,8 @@ pub struct Report {
     pub numbers: Counts,
     /// Hooks, with those that were made of fax hooks.
     pub hooks: Counts,
+    /// Everything that came of the documents.
+    pub came: Vec<Came>,
     /// Hooks whose event was an old one.
     pub migrated: Vec<Migrated>,
     /// Documents that are marked as deleted.
@@ -63,6 +78,10 @@ pub struct Report {
 }
 
 impl Report {
+    pub(super) fn came(&mut self, document: &str, thing: Thing, account: &AccountId) {
+        self.came.push(Came { document: document.to_owned(), thing, account: account.clone() });
+    }
+
     pub(super) fn refuse(&mut self, id: &str, reason: impl Into<String>) {
         self.refused.push(Refused { id: id.to_owned(), reason: reason.into() });
     }

@@ -1,0 +1,82 @@
+//! What is small: failures, modules, kept values and settings.
+
+use super::*;
+
+pub(crate) async fn counts_failures_exactly(store: SharedStore) {
+    let (first, second) = (HookId::from("h1"), HookId::from("h2"));
+    let group: Vec<Entry> = (0..5).map(|n| failure(attempt(n, "h1", NOW))).collect();
+    store.commit(&group).await.expect("committed");
+    store.commit(&[failure(attempt(9, "h1", NOW + 100)), failure(attempt(10, "h2", NOW + 50))]).await.expect("done");
+    assert_eq!(store.failure_count(&first, NOW - 1).await.expect("counted"), 6, "five in one millisecond are five");
+    assert_eq!(store.failure_count(&first, NOW).await.expect("counted"), 1);
+    let mut failing = store.sweep_failures(NOW).await.expect("swept");
+    failing.sort();
+    assert_eq!(failing, [("a1".into(), first.clone(), 1), ("a1".into(), second.clone(), 1)]);
+    assert_eq!(store.failure_count(&first, 0).await.expect("counted"), 1, "older ones are gone");
+    store.clear_failures(&first).await.expect("cleared");
+    assert_eq!(store.failure_count(&first, 0).await.expect("counted"), 0);
+    store.put_hook(&hook("h2", "a1"), NOW).await.expect("written");
+    assert_eq!(store.failure_count(&second, 0).await.expect("counted"), 0, "an edit clears them");
+}
+
+pub(crate) async fn keeps_modules_values_and_settings(store: SharedStore) {
+    let module = ModuleRecord {
+        id: "m1".into(),
+        version: "1.0.0".into(),
+        digest: "d1".into(),
+        metadata: object(json!({"name": "M"})),
+        quarantine: None,
+    };
+    assert!(store.put_module(&module).await.expect("written"));
+    assert!(!store.put_module(&module).await.expect("written"));
+    let trapped = ModuleRecord { quarantine: Some("traps".into()), ..module };
+    assert!(store.put_module(&trapped).await.expect("written"));
+    assert_eq!(store.modules().await.expect("read"), [trapped]);
+
+    assert_eq!(store.kept_value("k").await.expect("read"), None);
+    assert_eq!(store.keep_value("k", "first").await.expect("kept"), "first");
+    assert_eq!(store.keep_value("k", "second").await.expect("kept"), "first");
+    assert_eq!(store.kept_value("k").await.expect("read").as_deref(), Some("first"));
+
+    let (account, set) = (AccountId::from("a1"), object(json!({"attempt_failure_count": 3})));
+    assert_eq!(store.webhook_settings(None).await.expect("read"), Object::new());
+    store.put_webhook_settings(None, &set).await.expect("written");
+    store.put_webhook_settings(Some(&account), &set).await.expect("written");
+    assert_eq!(store.webhook_settings(Some(&account)).await.expect("read"), set);
+    let all = [(None, set.clone()), (Some(account.clone()), set)];
+    assert_eq!(store.all_webhook_settings().await.expect("read"), all);
+    store.put_webhook_settings(Some(&account), &Object::new()).await.expect("written");
+    assert_eq!(store.all_webhook_settings().await.expect("read").len(), 1);
+}
+
+pub(crate) async fn warns_of_a_hook_once_a_spell(store: SharedStore) {
+    let id = HookId::from("h1");
+    let notice = Notice { id: 0, exchange: "notifications".into(), routing_key: "k".into(), body: Object::new() };
+    let warned = async || store.warn_of_hook(&id, &notice).await.expect("told");
+    let fails = async |n| store.commit(&[failure(attempt(n, "h1", NOW + n))]).await.expect("committed");
+    assert!(!warned().await, "there is no such hook");
+    store.put_hook(&hook("h1", "a1"), NOW).await.expect("written");
+    assert!(!warned().await, "it has not failed");
+    fails(1).await;
+    assert_eq!((warned().await, warned().await), (true, false));
+    fails(2).await;
+    store.sweep_failures(NOW + 1).await.expect("swept");
+    assert!(!warned().await, "it has a failure still");
+    store.sweep_failures(NOW + 2).await.expect("swept");
+    fails(3).await;
+    assert!(warned().await, "it had none in between");
+    store.clear_failures(&id).await.expect("cleared");
+    fails(4).await;
+    assert!(warned().await, "they were forgotten in between");
+    store
+        .put_hook(&HookRecord { document: object(json!({"name": "b"})), ..hook("h1", "a1") }, NOW)
+        .await
+        .expect("done");
+    fails(5).await;
+    assert!(warned().await, "it was edited in between");
+    assert_eq!(store.notices(10).await.expect("read").len(), 4);
+    assert!(store.disable_hook(&id, "why", &[], NOW).await.expect("disabled"));
+    fails(6).await;
+    assert!(!warned().await, "it is disabled");
+    assert_eq!(store.notices(10).await.expect("read").len(), 4);
+}
