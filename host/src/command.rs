@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod import_call;
 pub mod publish;
 mod rest;
+mod table;
 pub mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
