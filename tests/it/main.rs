@@ -28,6 +28,7 @@ mod configs_rest;
 mod rest_envelope;
 mod settings;
 mod commands;
+mod operator_hooks;
 mod life_of_a_webhook;
 mod attempts_rest;
 mod resending;
