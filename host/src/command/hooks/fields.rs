@@ -54,8 +54,9 @@ pub(super) struct Fields {
     #[arg(long)]
     uri: Option<String>,
     /// The event: channel_create, channel_answer, channel_bridge, channel_destroy, parking, sms, mms, notifications,
-    /// object, that of a module of your own, or all. Every hook has one. `notifications` asks for --custom-data type=…,
-    /// `object` for type=… and action=….
+    /// object, that of a module of your own, or all. Every hook has one. `notifications` asks for --custom-data type=all, or
+    /// one type such as inbound_fax; `object` for type=all or e.g. user, and action=all, doc_created, doc_edited or
+    /// doc_deleted.
     #[arg(long, value_name = "EVENT")]
     hook: Option<String>,
     /// With what verb; default post.
