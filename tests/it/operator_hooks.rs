@@ -211,6 +211,9 @@ async fn what_is_wrong_is_said_in_words_of_flags() {
     assert!(operator.refused(&["edit", "crm"], 2).await.contains("say what to change"));
     let missing = operator.refused(&["create", "--from-file", "none.json"], 2).await;
     assert!(missing.starts_with("hookbox: none.json: cannot be read ("), "{missing}");
+    operator.place.write("copy.json", r#"{"name": "n", "headers": {"X-Key": "(hidden)"}}"#);
+    let hidden = operator.refused(&["create", "--from-file", "copy.json"], 2).await;
+    assert!(hidden.contains("the value of the header X-Key is hidden"), "{hidden}");
     operator.place.write("bad.json", "[]");
     let bad = operator.refused(&["create", "--from-file", "bad.json"], 2).await;
     assert!(bad.starts_with("hookbox: bad.json: is no JSON object ("), "{bad}");

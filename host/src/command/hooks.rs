@@ -19,6 +19,7 @@ use super::{
     rest::{Connection, Host, Refusal},
     table::{self, Table, print_fields, print_json, say},
 };
+use crate::hook::editing::HIDDEN;
 
 const MAKE_EXAMPLES: &str = "\
 Examples:
@@ -188,6 +189,12 @@ async fn list(host: &Host, limit: Option<usize>) -> Result<(), Refusal> {
 
 async fn create(host: &Host, fields: &Fields) -> Result<(), Refusal> {
     let document = fields.document()?;
+    // A file that was made from another hook: what is hidden there would be sent as it stands.
+    let headers = document.get("headers").and_then(Value::as_object);
+    if let Some((name, _)) = headers.into_iter().flatten().find(|(_, value)| *value == HIDDEN) {
+        let what_to_do = "hosts never show it: write it with --header, or in the file";
+        return Err(Refusal::Unable(format!("the value of the header {name} is hidden; {what_to_do}")));
+    }
     let hook = host.put(&host.in_account(&["webhooks"]).await?, Value::Object(document)).await?;
     if host.json {
         print_json(&hook);

@@ -4,7 +4,7 @@
 //! them as they are unless an operator changed those. What is wrong with a value the host says, and [`FLAGS`] has it
 //! named by its flag.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -162,7 +162,7 @@ pub(super) fn field(named: &str) -> &str {
 }
 
 /// The JSON object in a file, or on standard input.
-pub(super) fn object_of_file(file: &PathBuf) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn object_of_file(file: &Path) -> Result<Map<String, Value>, Refusal> {
     let name = file.display();
     let text = match file.to_str() {
         Some("-") => std::io::read_to_string(std::io::stdin()),
