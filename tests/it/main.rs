@@ -30,6 +30,7 @@ mod slow_callers;
 mod described;
 mod settings;
 mod commands;
+mod operator_hooks;
 mod life_of_a_webhook;
 mod attempts_rest;
 mod resending;
