@@ -5,6 +5,9 @@ pub mod demo;
 pub mod doctor;
 pub mod import_call;
 pub mod publish;
+mod completions;
+mod hooks;
+mod moment;
 mod rest;
 mod table;
 pub mod serve;
@@ -46,6 +49,10 @@ enum Call {
     /// Load documents of another system straight into the store.
     #[command(subcommand)]
     Import(Import),
+    /// An account's hooks: list, make, change, test, send again.
+    Hooks(hooks::Hooks),
+    /// Print what a shell needs to complete the program's calls and flags.
+    Completions(completions::Completions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -72,6 +79,8 @@ impl Command {
             Call::Doctor { config } => doctor::run(config.as_deref()).await,
             Call::Publish(publish) => publish.run().await,
             Call::Import(Import::Kazoo { file, config }) => import_call::run(&file, config.as_deref()).await,
+            Call::Hooks(hooks) => hooks.run().await,
+            Call::Completions(completions) => completions.run(),
         }
     }
 }

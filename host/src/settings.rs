@@ -17,8 +17,8 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-pub use proxy_url::ProxyUrl;
 pub use bounds::{ATTEMPT_FAILURE_COUNT, ATTEMPT_FAILURE_EXPIRY_MS};
+pub use proxy_url::ProxyUrl;
 pub use sections::*;
 
 /// The commented defaults, also what `hookbox serve` without a file runs with.

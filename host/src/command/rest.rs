@@ -94,7 +94,9 @@ impl Host {
             return Ok(account);
         }
         if Tokens::is_one(&self.token) {
-            return Err(Refusal::Unable("a token does not say whose it is: name the account with --account".to_owned()));
+            return Err(Refusal::Unable(
+                "a token does not say whose it is: name the account with --account".to_owned(),
+            ));
         }
         let learn = async || {
             let data = self.put(&path(&["api_auth"]), json!({"api_key": self.token})).await?;
@@ -218,7 +220,10 @@ mod tests {
 
     #[test]
     fn what_is_named_stays_one_part_of_the_path() {
-        assert_eq!(path(&["accounts", "a_b-1", "webhooks", "x/../y?z#é"]), "/v2/accounts/a_b-1/webhooks/x%2F..%2Fy%3Fz%23%C3%A9");
+        assert_eq!(
+            path(&["accounts", "a_b-1", "webhooks", "x/../y?z#é"]),
+            "/v2/accounts/a_b-1/webhooks/x%2F..%2Fy%3Fz%23%C3%A9"
+        );
         assert_eq!(with_query("/v2/x", &[]), "/v2/x");
         assert_eq!(with_query("/v2/x", &[("a", "1&2".to_owned()), ("b", "+".to_owned())]), "/v2/x?a=1%262&b=%2B");
     }

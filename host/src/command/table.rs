@@ -139,6 +139,9 @@ mod tests {
 
     #[test]
     fn values_are_texts() {
-        assert_eq!([json!("a"), json!(""), json!(null), json!(true)].map(|value| text(&value)), ["a", "-", "-", "true"]);
+        assert_eq!(
+            [json!("a"), json!(""), json!(null), json!(true)].map(|value| text(&value)),
+            ["a", "-", "-", "true"]
+        );
     }
 }
