@@ -1,25 +1,23 @@
 //! `hookbox attempts`: what was sent and what came back; the newest as they are made; and sending again.
 
-mod moment;
 mod tail;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::{
     each::each,
+    moment,
     rest::{Connection, Flags, Host, Refusal},
     table::{Table, cut, print_fields, print_json, say, text, time},
 };
 
 /// The longest reason in a table, characters.
 const REASON_WIDTH: usize = 60;
-/// Between two looks at a bulk resend.
-const JOB_PAUSE: Duration = Duration::from_millis(500);
 const COLUMNS: [&str; 9] = ["time", "id", "hook", "event", "try", "result", "status", "ms", "reason"];
-const FLAGS: Flags = &[("created_from", "--from"), ("created_to", "--to"), ("hook_id", "--hook")];
+const FLAGS: Flags = &[("created_from", "--from"), ("created_to", "--to")];
 
 /// See attempts, watch them come, and send again.
 #[derive(Debug, Args)]
@@ -55,20 +53,12 @@ enum What {
         #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
         count: Option<u64>,
     },
-    /// Send the events of these attempts again; or, without ids, all that a hook was never delivered.
-    ///
-    /// Without ids the host does it in the background, and the command waits for the end; Ctrl-C ends the waiting only.
+    /// Send the events of attempts again, whether they were delivered or not. Everything of a time, or what never arrived,
+    /// is sent again with `hooks resend-jobs` and `hooks resend`.
     Resend {
-        /// Attempts.
-        #[arg(conflicts_with_all = ["hook", "from", "to", "result", "yes"])]
+        /// Which.
+        #[arg(required = true)]
         ids: Vec<String>,
-        #[command(flatten)]
-        chosen: Chosen,
-        #[command(flatten)]
-        range: Range,
-        /// Of all hooks of the account, when no hook is named.
-        #[arg(long)]
-        yes: bool,
     },
 }
 
@@ -78,7 +68,7 @@ struct Chosen {
     /// Those of this hook.
     #[arg(long, value_name = "HOOK_ID")]
     hook: Option<String>,
-    /// Those that ended so. For resend: what was delivered, or (the default) what was not.
+    /// Those that ended so.
     #[arg(long)]
     result: Option<Outcome>,
 }
@@ -86,11 +76,11 @@ struct Chosen {
 /// Of what time.
 #[derive(Debug, Args)]
 struct Range {
-    /// From when on: 2026-11-24T12:00:00Z, or 90s, 15m, 2h, 7d ago.
-    #[arg(long, value_name = "TIME", value_parser = moment::gregorian_s)]
+    /// From when on, e.g. 2026-01-31T12:00:00Z; as long ago as the host lists when absent.
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
     from: Option<u64>,
     /// Until when; now when absent.
-    #[arg(long, value_name = "TIME", value_parser = moment::gregorian_s)]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
     to: Option<u64>,
 }
 
@@ -119,12 +109,7 @@ impl What {
                 Ok(())
             }
             Self::Tail { chosen, count } => tail::tail(host, chosen, *count).await,
-            Self::Resend { ids, .. } if !ids.is_empty() => resend(host, ids).await,
-            Self::Resend { chosen: Chosen { hook: None, .. }, yes: false, .. } => {
-                let message = "name attempts by their ids, or a hook with --hook, or add --yes for all hooks of the account";
-                Err(Refusal::Unable(message.to_owned()))
-            }
-            Self::Resend { chosen, range, .. } => resend_many(host, chosen, range).await,
+            Self::Resend { ids } => resend(host, ids).await,
         }
     }
 }
@@ -223,36 +208,4 @@ async fn resend(host: &Host, ids: &[String]) -> Result<(), Refusal> {
     };
     let said = |sent: &Value| format!("{} is sent again to {}", text(&sent["webhook_id"]), text(&sent["hook_id"]));
     each(host, ids, call, said).await
-}
-
-/// Begins a bulk resend and waits for its end.
-async fn resend_many(host: &Host, chosen: &Chosen, range: &Range) -> Result<(), Refusal> {
-    let outcome = match chosen.result {
-        Some(Outcome::Success) => "delivered",
-        Some(Outcome::Failure) | None => "undelivered",
-    };
-    let mut body = json!({"outcome": outcome});
-    for (name, s) in [("created_from", range.from), ("created_to", range.to)] {
-        if let Some(s) = s {
-            body[name] = json!(s);
-        }
-    }
-    if let Some(hook) = &chosen.hook {
-        body["hook_id"] = json!(hook);
-    }
-    let mut job = host.put(&host.in_account(&["webhooks", "resend_jobs"]).await?, body).await?;
-    let path = host.in_account(&["webhooks", "resend_jobs", &text(&job["id"])]).await?;
-    while job["state"] == "running" {
-        tokio::time::sleep(JOB_PAUSE).await;
-        job = host.get(&path).await?;
-    }
-    let (state, resent, skipped) = (text(&job["state"]), text(&job["resent"]), text(&job["skipped"]));
-    match host.json {
-        true => print_json(&job),
-        false => say(&format!("{state}: {resent} sent again, {skipped} skipped")),
-    }
-    match state.as_str() {
-        "done" => Ok(()),
-        _ => Err(Refusal::NotAll(format!("the bulk resend {state}: {}", text(&job["reason"])))),
-    }
 }

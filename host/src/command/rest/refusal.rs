@@ -67,6 +67,19 @@ impl Refusal {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
+    /// What the host has against one thing (there is none, its state forbids it, it fails again), so that others may be
+    /// tried; `None` for what is in the way of all.
+    pub(in crate::command) fn against_one(&self) -> Option<String> {
+        match self {
+            Self::Refused { status, path, data }
+                if [StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY].contains(status) =>
+            {
+                Some(refused(*status, path, data, &[]).join("; "))
+            }
+            _ => None,
+        }
+    }
+
     fn lines(&self, flags: Flags) -> Vec<String> {
         match self {
             Self::NoKey => vec!["a key is needed: HOOKBOX_CLI_TOKEN in the environment, or --token".to_owned()],
@@ -184,6 +197,14 @@ mod tests {
         );
         assert!(gone(json!(["a"])).starts_with("there is no a at "));
         assert!(gone(json!({"message": "there is no such path"})).ends_with("there is no such path (404)"));
+    }
+
+    #[test]
+    fn what_is_against_one_thing_is_not_in_the_way_of_others() {
+        let words = |status| Refusal::Refused { status, path: String::new(), data: json!({"message": "no"}) }.against_one();
+        assert_eq!(words(StatusCode::UNPROCESSABLE_ENTITY).as_deref(), Some("no (422)"));
+        assert!(words(StatusCode::NOT_FOUND).is_some() && words(StatusCode::CONFLICT).is_some());
+        assert_eq!((words(StatusCode::FORBIDDEN), Refusal::NoKey.against_one()), (None, None));
     }
 
     #[test]
