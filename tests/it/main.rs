@@ -28,7 +28,8 @@ mod configs_rest;
 mod rest_envelope;
 mod settings;
 mod commands;
-
+mod operator_commands;
+mod operator_commands_on_failures;
 
 mod life_of_a_webhook;
 mod attempts_rest;

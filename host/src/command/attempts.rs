@@ -132,6 +132,9 @@ impl Chosen {
 }
 
 async fn list(host: &Host, chosen: &Chosen, range: &Range, limit: u32) -> Result<(), Refusal> {
+    if range.from.zip(range.to).is_some_and(|(from, to)| from > to) {
+        return Err(Refusal::Unable("--from is later than --to".to_owned()));
+    }
     let mut query = chosen.query();
     query.extend(range.from.map(|s| ("created_from", s.to_string())));
     query.extend(range.to.map(|s| ("created_to", s.to_string())));

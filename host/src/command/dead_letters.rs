@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The longest reason in a table, characters.
-const REASON_WIDTH: usize = 80;
+const REASON_WIDTH: usize = 120;
 const FLAGS: Flags = &[("module", "--module")];
 
 /// See, replay and drop messages that modules failed on.
