@@ -1,6 +1,10 @@
 //! What an operator does with accounts, keys and settings from the command line.
 
-use hookbox_tests::{operator::Operator, real_program::Place, test_host::{MASTER, MASTER_KEY}};
+use hookbox_tests::{
+    operator::Operator,
+    real_program::Place,
+    test_host::{MASTER, MASTER_KEY},
+};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -50,7 +54,10 @@ async fn accounts_are_made_shown_changed_moved_and_deleted() {
     ");
     assert_eq!(master.reads(&["accounts", "demote", "acme"]).await["is_reseller"], false);
     let listed = acme.reads(&["accounts", "list", "acme-north"]).await;
-    assert_eq!((&listed[0]["id"], &listed[1]["id"], &listed[2]), (&json!("acme-north"), &json!("acme-south"), &json!(null)));
+    assert_eq!(
+        (&listed[0]["id"], &listed[1]["id"], &listed[2]),
+        (&json!("acme-north"), &json!("acme-south"), &json!(null))
+    );
 
     // What is refused.
     assert_snapshot!(acme.may_not(1, &["accounts", "show", MASTER]).await, @"hookbox: the key does not open /v2/accounts/ffffffffffffffffffffffffffffffff (403); it opens its own account and those below it: use a key of that account, or of one above it");

@@ -119,13 +119,17 @@ async fn attempts_are_listed_shown_followed_and_sent_again() {
 
     // What is refused.
     let hidden = |text: String| text.replace(ACCOUNT, "<account>").replace(RESELLER, "<reseller>");
-    assert_snapshot!(hidden(tenant.may_not(1, &["attempts", "show", "nowhere"]).await));
-    assert_snapshot!(hidden(tenant.may_not(1, &["attempts", "tail", "--hook", "nowhere"]).await));
-    assert_snapshot!(hidden(tenant.may_not(1, &["attempts", "resend", "nowhere"]).await));
-    assert_snapshot!(hidden(tenant.may_not(1, &["attempts", "list", "--account", RESELLER]).await));
+    assert_snapshot!(hidden(tenant.may_not(1, &["attempts", "show", "nowhere"]).await), @"hookbox: there is no nowhere at /v2/accounts/<account>/webhooks/attempts/nowhere (404); check the id, and --account");
+    assert_snapshot!(hidden(tenant.may_not(1, &["attempts", "tail", "--hook", "nowhere"]).await), @"hookbox: there is no nowhere at /v2/accounts/<account>/webhooks/nowhere/attempts (404); check the id, and --account");
+    assert_snapshot!(hidden(tenant.may_not(1, &["attempts", "resend", "nowhere"]).await), @"hookbox: there is no nowhere at /v2/accounts/<account>/webhooks/attempts/nowhere/resend (404); check the id, and --account");
+    assert_snapshot!(hidden(tenant.may_not(1, &["attempts", "list", "--account", RESELLER]).await), @"hookbox: the key does not open /v2/accounts/<reseller>/webhooks/attempts (403); it opens its own account and those below it: use a key of that account, or of one above it");
     let turned = ["attempts", "list", "--from", "2026-02-01T00:00:00Z", "--to", "2026-01-31T00:00:00Z"];
-    assert_snapshot!(tenant.may_not(2, &turned).await);
-    for odd in [["attempts", "list", "--from", "soon"], ["attempts", "list", "--result", "maybe"], ["attempts", "list", "--limit", "0"]] {
+    assert_snapshot!(tenant.may_not(2, &turned).await, @"hookbox: --from is later than --to");
+    for odd in [
+        ["attempts", "list", "--from", "soon"],
+        ["attempts", "list", "--result", "maybe"],
+        ["attempts", "list", "--limit", "0"],
+    ] {
         tenant.may_not(2, &odd).await;
     }
     assert_eq!(host.stop().await, 0);
@@ -145,9 +149,9 @@ async fn failures_are_shown_and_forgotten() {
     let other = tenant.does(&["failures", "status", "--hook", &good_hook]).await;
     assert!(other.contains("0 of 1000  3600000    healthy"), "{other}");
 
-    assert_snapshot!(tenant.may_not(2, &["failures", "flush"]).await);
-    assert_snapshot!(hidden(tenant.may_not(1, &["failures", "flush", "--hook", "nowhere"]).await));
-    assert_snapshot!(tenant.may_not(1, &["failures", "status", "--account", "ffff"]).await);
+    assert_snapshot!(tenant.may_not(2, &["failures", "flush"]).await, @"hookbox: name a hook with --hook, or add --yes to forget the failures of all of the account's");
+    assert_snapshot!(hidden(tenant.may_not(1, &["failures", "flush", "--hook", "nowhere"]).await), @"hookbox: there is no nowhere at /v2/accounts/<account>/webhooks/nowhere/failures (404); check the id, and --account");
+    assert_snapshot!(tenant.may_not(1, &["failures", "status", "--account", "ffff"]).await, @"hookbox: the key does not open /v2/accounts/ffff/webhooks/failures (403); it opens its own account and those below it: use a key of that account, or of one above it");
     tenant.may_not(2, &["failures", "flush", "--hook", &bad_hook, "--yes"]).await;
 
     let flushed = tenant.does(&["failures", "flush", "--hook", &bad_hook]).await;
@@ -200,8 +204,8 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     assert_eq!(many.stderr, "hookbox: 4 of module trap failed again, and are kept\n");
 
     // What is refused.
-    assert_snapshot!(tenant.may_not(1, &["dead-letters", "list", "--all"]).await);
-    assert_snapshot!(master.may_not(2, &["dead-letters", "list", "--all", "--account", "a"]).await);
+    assert_snapshot!(tenant.may_not(1, &["dead-letters", "list", "--all"]).await, @"hookbox: /v2/dead_letters is the operator's alone (403): use a key of the master account");
+    assert_snapshot!(master.may_not(2, &["dead-letters", "list", "--all", "--account", "a"]).await, @"hookbox: --all is for everybody's, --account for one account's: use one of them");
     assert!(tenant.may_not(2, &["dead-letters", "drop", "--module", "trap"]).await.contains("--yes"));
     tenant.may_not(2, &["dead-letters", "drop"]).await;
     let foreign = master.reads(&["dead-letters", "list", "--all", "--limit", "1"]).await[0]["id"].clone();

@@ -217,7 +217,8 @@ async fn delete(host: &Host, id: &str, yes: bool) -> Result<(), Refusal> {
     if !yes {
         let below = host.list(&path(&["accounts", id, "descendants"]), &[], None).await?.len();
         if below > 0 {
-            let message = format!("accounts that would be deleted with {id}, being below it: {below}; if so, add --yes");
+            let message =
+                format!("accounts that would be deleted with {id}, being below it: {below}; if so, add --yes");
             return Err(Refusal::Unable(message));
         }
     }
@@ -240,7 +241,7 @@ fn print(host: &Host, account: &Value) {
 }
 
 /// `KEY=VALUE`, the value being JSON, else a text.
-pub(super) fn key_and_value(given: &str) -> Result<(String, Value), String> {
+fn key_and_value(given: &str) -> Result<(String, Value), String> {
     let (key, value) = given.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or("use KEY=VALUE")?;
     Ok((key.to_owned(), serde_json::from_str(value).unwrap_or_else(|_| json!(value))))
 }

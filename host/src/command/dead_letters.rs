@@ -137,7 +137,8 @@ impl DeadLetters {
             done["id"] = json!(id);
             Ok(done)
         };
-        let said = |done: &Value| format!("replayed: {} events, {} firings", text(&done["events"]), text(&done["firings"]));
+        let said =
+            |done: &Value| format!("replayed: {} events, {} firings", text(&done["events"]), text(&done["firings"]));
         each(host, ids, call, said).await
     }
 

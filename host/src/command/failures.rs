@@ -1,7 +1,7 @@
 //! `hookbox failures`: how an account's hooks stand with their failures, and forgetting these. KAZOO's `failure_status`,
 //! `flush_account_failures` and `flush_hook_failures`.
 
-use std::{process::ExitCode, slice};
+use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
@@ -68,7 +68,7 @@ async fn of(host: &Host, hook: Option<&str>) -> Result<String, Refusal> {
 async fn status(host: &Host, hook: Option<&str>) -> Result<(), Refusal> {
     let path = of(host, hook).await?;
     let hooks = match hook {
-        Some(_) => slice::from_ref(&host.get(&path).await?).to_vec(),
+        Some(_) => vec![host.get(&path).await?],
         None => host.list(&path, &[], None).await?,
     };
     if host.json {

@@ -205,7 +205,8 @@ mod tests {
 
     #[test]
     fn what_is_against_one_thing_is_not_in_the_way_of_others() {
-        let words = |status| Refusal::Refused { status, path: String::new(), data: json!({"message": "no"}) }.against_one();
+        let words =
+            |status| Refusal::Refused { status, path: String::new(), data: json!({"message": "no"}) }.against_one();
         assert_eq!(words(StatusCode::UNPROCESSABLE_ENTITY).as_deref(), Some("no (422)"));
         assert!(words(StatusCode::NOT_FOUND).is_some() && words(StatusCode::CONFLICT).is_some());
         assert_eq!((words(StatusCode::FORBIDDEN), Refusal::NoKey.against_one()), (None, None));
