@@ -14,6 +14,7 @@ pub mod data;
 pub mod dead_letters;
 pub mod described;
 pub mod description;
+pub mod failures;
 pub mod filters;
 pub mod front;
 pub mod health;
@@ -128,6 +129,7 @@ fn described_routes() -> OpenApiRouter<Shared> {
         .merge(metadata::routes())
         .merge(webhooks::routes())
         .merge(attempts::routes())
+        .merge(failures::routes())
         .merge(testing::routes())
         .merge(resending::routes())
         .merge(resend_jobs::routes())

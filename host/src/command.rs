@@ -5,10 +5,17 @@ pub mod demo;
 pub mod doctor;
 pub mod import_call;
 pub mod publish;
+mod accounts;
+mod attempts;
 mod completions;
+mod dead_letters;
+mod each;
+mod failures;
 mod hooks;
+mod keys;
 mod moment;
 mod rest;
+mod settings;
 mod table;
 pub mod serve;
 
@@ -51,6 +58,18 @@ enum Call {
     Import(Import),
     /// An account's hooks: list, make, change, test, send again.
     Hooks(hooks::Hooks),
+    /// See and change the tree of accounts.
+    Accounts(accounts::Accounts),
+    /// See, make and revoke an account's API keys.
+    Keys(keys::Keys),
+    /// See attempts, watch them come, and send their events again.
+    Attempts(attempts::Attempts),
+    /// See and forget the failures that count against hooks.
+    Failures(failures::Failures),
+    /// See and change when failing hooks are disabled.
+    Settings(settings::Settings),
+    /// See, replay and drop messages that modules failed on.
+    DeadLetters(dead_letters::DeadLetters),
     /// Print what a shell needs to complete the program's calls and flags.
     Completions(completions::Completions),
 }
@@ -80,6 +99,12 @@ impl Command {
             Call::Publish(publish) => publish.run().await,
             Call::Import(Import::Kazoo { file, config }) => import_call::run(&file, config.as_deref()).await,
             Call::Hooks(hooks) => hooks.run().await,
+            Call::Accounts(accounts) => accounts.run().await,
+            Call::Keys(keys) => keys.run().await,
+            Call::Attempts(attempts) => attempts.run().await,
+            Call::Failures(failures) => failures.run().await,
+            Call::Settings(settings) => settings.run().await,
+            Call::DeadLetters(letters) => letters.run().await,
             Call::Completions(completions) => completions.run(),
         }
     }

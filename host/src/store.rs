@@ -366,6 +366,14 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     async fn failure_count(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32>;
     /// Hooks with any failure after `after_ms`, with their accounts and counts; older failures are removed.
     async fn sweep_failures(&self, after_ms: UnixMs) -> StoreResult<Vec<(AccountId, HookId, u32)>>;
+    /// Hooks of the account with any failure after `after_ms`, and their counts, in order of ids; from after a hook on.
+    async fn failing_hooks(
+        &self,
+        account: &AccountId,
+        after_ms: UnixMs,
+        after: Option<&HookId>,
+        limit: u32,
+    ) -> StoreResult<Vec<(HookId, u32)>>;
     /// Keeps the notice that warns of a hook, once a spell of failures: `false` (and nothing done) when that was done
     /// since the hook last had no failure, or when it has none, is disabled or deleted.
     async fn warn_of_hook(&self, hook: &HookId, notice: &Notice) -> StoreResult<bool>;

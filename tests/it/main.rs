@@ -31,8 +31,12 @@ mod described;
 mod settings;
 mod commands;
 mod operator_hooks;
+mod operator_commands;
+mod operator_commands_on_failures;
+
 mod life_of_a_webhook;
 mod attempts_rest;
+mod failures_rest;
 mod resending;
 mod secrets_rest;
 mod resend_jobs;

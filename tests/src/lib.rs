@@ -34,6 +34,7 @@ pub mod test_host;
 pub mod rest;
 pub mod store_fault;
 pub mod real_program;
+pub mod operator;
 pub mod rig;
 #[cfg(test)]
 mod tidy;

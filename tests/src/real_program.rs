@@ -63,6 +63,9 @@ pub struct Said {
     pub stderr: String,
 }
 
+/// A call under way.
+pub struct Started(Kept);
+
 /// `hookbox serve` at work.
 pub struct Serving {
     keeper: Child,
@@ -118,9 +121,12 @@ impl Place {
 
     /// [`Place::call`] with these variables in the environment.
     pub async fn call_with(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Said {
-        let mut kept = Kept::start(self.folder.path(), arguments, environment);
-        let code = kept.ended().await;
-        Said { code, stdout: taken(&kept.stdout), stderr: taken(&kept.stderr) }
+        self.start(arguments, environment).ended().await
+    }
+
+    /// Begins a call, which is not waited for yet.
+    pub fn start(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Started {
+        Started(Kept::start(self.folder.path(), arguments, environment))
     }
 
     /// Starts `hookbox serve --config hookbox.toml`, and waits until it is ready.
@@ -152,6 +158,24 @@ impl Default for Place {
     }
 }
 
+impl Started {
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        taken(&self.0.stdout)
+    }
+
+    /// Sends it a signal: `TERM`, `INT`, `KILL`.
+    pub fn signal(&self, signal: &str) {
+        send_signal(self.0.pid, signal);
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> Said {
+        let code = self.0.ended().await;
+        Said { code, stdout: taken(&self.0.stdout), stderr: taken(&self.0.stderr) }
+    }
+}
+
 impl Serving {
     /// What it has printed so far.
     pub fn stdout(&self) -> String {
@@ -165,8 +189,7 @@ impl Serving {
 
     /// Sends it a signal: `TERM`, `INT`, `KILL`.
     pub fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").arg(format!("-{signal}")).arg(self.pid.to_string()).status();
-        assert!(sent.is_ok_and(|status| status.success()), "hookbox ({}) cannot be sent SIG{signal}", self.pid);
+        send_signal(self.pid, signal);
     }
 
     /// Waits until it has ended, and gives its exit code.
@@ -277,6 +300,11 @@ impl Drop for Kept {
             keeper.wait().ok();
         }
     }
+}
+
+fn send_signal(pid: u32, signal: &str) {
+    let sent = Command::new("kill").arg(format!("-{signal}")).arg(pid.to_string()).status();
+    assert!(sent.is_ok_and(|status| status.success()), "hookbox ({pid}) cannot be sent SIG{signal}");
 }
 
 async fn ended(keeper: &mut Child) -> i32 {

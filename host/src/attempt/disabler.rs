@@ -132,6 +132,11 @@ impl Disabler {
         Ok(())
     }
 
+    /// The window and the threshold that count for an account, at most a second old.
+    pub async fn limits(&self, account: &AccountId) -> StoreResult<Limits> {
+        Ok(self.effective(Some(account)).await?.limits)
+    }
+
     /// How a hook stands now, and with how many failures.
     pub async fn standing(&self, account: &AccountId, hook: &HookId) -> StoreResult<(Standing, u32)> {
         let limits = self.effective(Some(account)).await?.limits;

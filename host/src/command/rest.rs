@@ -132,6 +132,13 @@ impl Host {
         self.call(Method::POST, path, Some(body)).await.map(data)
     }
 
+    /// Does with one page of things; the envelope's data, and the key of the next page when there is one.
+    pub(super) async fn post_page(&self, path: &str, body: Value) -> Result<(Value, Option<String>), Refusal> {
+        let envelope = self.call(Method::POST, path, Some(body)).await?;
+        let next = envelope["next_start_key"].as_str().map(str::to_owned);
+        Ok((data(envelope), next))
+    }
+
     /// Changes; the envelope's data.
     pub(super) async fn patch(&self, path: &str, body: Value) -> Result<Value, Refusal> {
         self.call(Method::PATCH, path, Some(body)).await.map(data)

@@ -51,6 +51,12 @@ impl Table {
     }
 }
 
+/// Prints a row of a list that goes on: its columns cannot be as wide as what is in them.
+pub(super) fn print_row(texts: impl IntoIterator<Item = String>) {
+    let texts: Vec<_> = texts.into_iter().map(|text| one_line(&text)).collect();
+    say(&texts.join("  "));
+}
+
 /// Prints a thing's fields, one a line; those without a value are left out.
 pub(super) fn print_fields(fields: &[(&str, String)]) {
     let fields = fields.iter().filter(|(_, text)| text != NOTHING_THERE);

@@ -276,7 +276,17 @@ impl Store for SqliteStore {
     }
 
     async fn sweep_failures(&self, after_ms: UnixMs) -> StoreResult<Vec<(AccountId, HookId, u32)>> {
-        self.failing_hooks(after_ms).await
+        self.forget_and_count_failures(after_ms).await
+    }
+
+    async fn failing_hooks(
+        &self,
+        account: &AccountId,
+        after_ms: UnixMs,
+        after: Option<&HookId>,
+        limit: u32,
+    ) -> StoreResult<Vec<(HookId, u32)>> {
+        self.list_failing_hooks(account, after_ms, after, limit).await
     }
 
     async fn warn_of_hook(&self, hook: &HookId, notice: &Notice) -> StoreResult<bool> {

@@ -62,9 +62,17 @@ impl Refusal {
         ExitCode::from(self.code())
     }
 
-    /// Whether the host knows of no such thing.
-    pub(in crate::command) fn is_unknown(&self) -> bool {
-        matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
+    /// What the host has against one thing (there is none, its state forbids it, it fails again), so that others may be
+    /// tried; `None` for what is in the way of all.
+    pub(in crate::command) fn against_one(&self) -> Option<String> {
+        match self {
+            Self::Refused { status, path, data }
+                if [StatusCode::NOT_FOUND, StatusCode::CONFLICT, StatusCode::UNPROCESSABLE_ENTITY].contains(status) =>
+            {
+                Some(refused(*status, path, data, &[]).join("; "))
+            }
+            _ => None,
+        }
     }
 
     fn lines(&self, flags: Flags) -> Vec<String> {
@@ -96,6 +104,9 @@ fn refused(status: StatusCode, path: &str, data: &Value, flags: Flags) -> Vec<St
              that counts"
                 .to_owned(),
         ],
+        StatusCode::FORBIDDEN if is_operators(path) => {
+            vec![format!("{path} is the operator's alone (403): use a key of the master account")]
+        }
         StatusCode::FORBIDDEN => vec![format!(
             "the key does not open {path} (403); it opens its own account and those below it: use a key of that account, or \
              of one above it"
@@ -113,6 +124,12 @@ fn refused(status: StatusCode, path: &str, data: &Value, flags: Flags) -> Vec<St
             None => vec![format!("the host refused {path} ({status})")],
         },
     }
+}
+
+/// Whether no key but the master account's opens it.
+fn is_operators(path: &str) -> bool {
+    let is_of_system = ["/v2/system_configs/", "/v2/dead_letters"].iter().any(|start| path.starts_with(start));
+    is_of_system || path.ends_with("/move") || path.ends_with("/reseller")
 }
 
 /// One line a field that is wrong.
@@ -184,6 +201,15 @@ mod tests {
         );
         assert!(gone(json!(["a"])).starts_with("there is no a at "));
         assert!(gone(json!({"message": "there is no such path"})).ends_with("there is no such path (404)"));
+    }
+
+    #[test]
+    fn what_is_against_one_thing_is_not_in_the_way_of_others() {
+        let words =
+            |status| Refusal::Refused { status, path: String::new(), data: json!({"message": "no"}) }.against_one();
+        assert_eq!(words(StatusCode::UNPROCESSABLE_ENTITY).as_deref(), Some("no (422)"));
+        assert!(words(StatusCode::NOT_FOUND).is_some() && words(StatusCode::CONFLICT).is_some());
+        assert_eq!((words(StatusCode::FORBIDDEN), Refusal::NoKey.against_one()), (None, None));
     }
 
     #[test]

@@ -19,6 +19,32 @@ pub(crate) async fn counts_failures_exactly(store: SharedStore) {
     assert_eq!(store.failure_count(&second, 0).await.expect("counted"), 0, "an edit clears them");
 }
 
+pub(crate) async fn lists_failing_hooks_of_an_account_in_pages(store: SharedStore) {
+    let of_another = Attempt { account: "a2".into(), ..attempt(4, "h4", NOW) };
+    store
+        .commit(&[
+            failure(attempt(1, "h3", NOW)),
+            failure(attempt(2, "h1", NOW)),
+            failure(attempt(3, "h1", NOW + 1)),
+            failure(attempt(5, "h2", NOW - 1)),
+            failure(of_another),
+        ])
+        .await
+        .expect("committed");
+    let account = AccountId::from("a1");
+    let listed = async |after_ms, after: Option<&str>, limit| {
+        let after = after.map(HookId::from);
+        let hooks = store.failing_hooks(&account, after_ms, after.as_ref(), limit).await.expect("listed");
+        hooks.into_iter().map(|(hook, count)| format!("{hook} {count}")).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(0, None, 10).await, ["h1 2", "h2 1", "h3 1"]);
+    assert_eq!(listed(NOW - 1, None, 10).await, ["h1 2", "h3 1"], "failures at the time itself are too old");
+    assert_eq!(listed(NOW, None, 10).await, ["h1 1"]);
+    assert_eq!(listed(0, None, 2).await, ["h1 2", "h2 1"]);
+    assert_eq!(listed(0, Some("h2"), 2).await, ["h3 1"]);
+    assert_eq!(listed(0, Some("h3"), 2).await, [""; 0]);
+}
+
 pub(crate) async fn keeps_modules_values_and_settings(store: SharedStore) {
     let module = ModuleRecord {
         id: "m1".into(),

@@ -72,6 +72,7 @@ behaves! {
     dead_letters::lists_dead_letters_in_pages,
     dead_letters::prunes_dead_letters_by_age_and_number,
     upkeep::counts_failures_exactly,
+    upkeep::lists_failing_hooks_of_an_account_in_pages,
     upkeep::warns_of_a_hook_once_a_spell,
     upkeep::keeps_modules_values_and_settings,
 }

@@ -28,7 +28,10 @@ impl SqliteStore {
         Ok(u32::try_from(count).unwrap_or(u32::MAX))
     }
 
-    pub(super) async fn failing_hooks(&self, after_ms: UnixMs) -> StoreResult<Vec<(AccountId, HookId, u32)>> {
+    pub(super) async fn forget_and_count_failures(
+        &self,
+        after_ms: UnixMs,
+    ) -> StoreResult<Vec<(AccountId, HookId, u32)>> {
         sqlx::query("DELETE FROM failures WHERE at_ms <= ?")
             .bind(signed(after_ms))
             .execute(&self.writer)
@@ -44,6 +47,27 @@ impl SqliteStore {
             .into_iter()
             .map(|(account, hook, count)| (account.into(), hook.into(), u32::try_from(count).unwrap_or(u32::MAX)))
             .collect())
+    }
+
+    pub(super) async fn list_failing_hooks(
+        &self,
+        account: &AccountId,
+        after_ms: UnixMs,
+        after: Option<&HookId>,
+        limit: u32,
+    ) -> StoreResult<Vec<(HookId, u32)>> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT hook, sum(count) FROM failures WHERE account = ? AND at_ms > ? AND hook > ?
+             GROUP BY hook ORDER BY hook LIMIT ?",
+        )
+        .bind(account.as_str())
+        .bind(signed(after_ms))
+        .bind(after.map_or("", HookId::as_str))
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed("count failures"))?;
+        Ok(rows.into_iter().map(|(hook, count)| (hook.into(), u32::try_from(count).unwrap_or(u32::MAX))).collect())
     }
 
     /// The mark goes with the last failure of the hook, by a trigger.
