@@ -90,7 +90,6 @@ async fn found(host: &TestHost, known: &Value, key: &str, paths: &str) -> Result
         .stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || program.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    println!("{said}");
     let figure = |name: &str| {
         let line = said.lines().find_map(|line| line.trim().strip_prefix(name));
         line.and_then(|line| line.trim().split('/').next()?.parse::<u32>().ok())
