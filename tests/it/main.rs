@@ -31,6 +31,7 @@ mod commands;
 mod operator_commands;
 mod operator_commands_on_failures;
 
+mod operator_hooks;
 mod life_of_a_webhook;
 mod attempts_rest;
 mod failures_rest;

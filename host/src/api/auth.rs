@@ -80,10 +80,7 @@ impl FromRequestParts<Shared> for Caller {
         let found = match Tokens::is_one(shown) {
             true => by_token(api, shown).await?,
             // Looked up by hash: what is compared is not the secret, so how long it takes tells nothing about it.
-            false => match api.store.key(&hash_key(shown)).await? {
-                Some(key) => Some(by_key(api, key)),
-                None => None,
-            },
+            false => api.store.key(&hash_key(shown)).await?.map(|key| by_key(api, key)),
         };
         let Some(caller) = found else {
             api.guesses.count(parts, api.clock.now_ms());

@@ -24,6 +24,8 @@ const MAKE_EXAMPLES: &str = "\
 Examples:
   hookbox hooks create --name 'Calls to our CRM' --uri https://crm.example.com/calls --hook channel_create \\
       --format json --filter '/caller_id_number prefix +1312' --header 'X-Api-Version: 2'
+  hookbox hooks create --name Users --uri https://crm.example.com/users --hook object \\
+      --custom-data type=user --custom-data action=doc_edited
   hookbox hooks create --from-file hook.json";
 const EDIT_EXAMPLES: &str = "\
 Examples:
@@ -93,7 +95,7 @@ enum Call {
 struct One {
     /// The hook's id.
     #[arg(value_name = "HOOK_ID")]
-    hook: String,
+    hook_id: String,
 }
 
 #[derive(Debug, Args)]
@@ -102,7 +104,7 @@ struct Edit {
     one: One,
     /// A field to remove, by its flag's name or its own; its default counts then. --custom-data, --header, --filter and
     /// --modifier replace all that the hook has of them.
-    #[arg(long, value_name = "FIELD")]
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
     unset: Vec<String>,
     #[command(flatten)]
     fields: Fields,
@@ -119,21 +121,21 @@ impl Call {
     async fn run(&self, host: &Host) -> Result<(), Refusal> {
         match self {
             Self::List { limit } => list(host, *limit).await,
-            Self::Show(One { hook }) => shown(host, &host.get(&of_hook(host, hook, &[]).await?).await?),
+            Self::Show(One { hook_id }) => shown(host, &host.get(&of_hook(host, hook_id, &[]).await?).await?),
             Self::Create(fields) => create(host, fields).await,
             Self::Edit(edit) => edit.run(host).await,
-            Self::Enable(One { hook }) => switch(host, hook, true).await,
-            Self::Disable(One { hook }) => switch(host, hook, false).await,
-            Self::Delete(One { hook }) => {
-                let deleted = host.delete(&of_hook(host, hook, &[]).await?).await?;
-                said(host, &deleted, &format!("{hook} is deleted"))
+            Self::Enable(One { hook_id }) => switch(host, hook_id, true).await,
+            Self::Disable(One { hook_id }) => switch(host, hook_id, false).await,
+            Self::Delete(One { hook_id }) => {
+                let deleted = host.delete(&of_hook(host, hook_id, &[]).await?).await?;
+                said(host, &deleted, &format!("{hook_id} is deleted"))
             }
             Self::Test(test) => test.run(host).await,
             Self::Resend(resend) => resend.run(host).await,
             Self::Undelivered(undelivered) => undelivered.run(host).await,
-            Self::RotateSecret { one, secret } => rotate_secret(host, &one.hook, secret.as_deref()).await,
-            Self::PublicKey(One { hook }) => {
-                let key = host.get(&of_hook(host, hook, &["public_key"]).await?).await?;
+            Self::RotateSecret { one, secret } => rotate_secret(host, &one.hook_id, secret.as_deref()).await,
+            Self::PublicKey(One { hook_id }) => {
+                let key = host.get(&of_hook(host, hook_id, &["public_key"]).await?).await?;
                 said(host, &key, key["public_key"].as_str().unwrap_or_default())
             }
             Self::ReEnable { descendants } => {
@@ -153,7 +155,7 @@ impl Edit {
         if changes.is_empty() {
             return Err(Refusal::Unable("say what to change; --help lists the flags".to_owned()));
         }
-        let path = of_hook(host, &self.one.hook, &[]).await?;
+        let path = of_hook(host, &self.one.hook_id, &[]).await?;
         shown(host, &host.patch(&path, Value::Object(changes)).await?)
     }
 }

@@ -54,31 +54,32 @@ pub(super) struct Fields {
     #[arg(long)]
     uri: Option<String>,
     /// The event: channel_create, channel_answer, channel_bridge, channel_destroy, parking, sms, mms, notifications,
-    /// object, that of a module of your own, or all. Every hook has one. `notifications` asks for --custom-data type=…,
-    /// `object` for type=… and action=….
+    /// object, that of a module of your own, or all. Every hook has one. `notifications` asks for --custom-data type=all, or
+    /// one type such as inbound_fax; `object` for type=all or e.g. user, and action=all, doc_created, doc_edited or
+    /// doc_deleted.
     #[arg(long, value_name = "EVENT")]
     hook: Option<String>,
-    /// With what verb; without it, post.
+    /// With what verb; default post.
     #[arg(long, ignore_case = true, value_parser = ["get", "post", "put"])]
     verb: Option<String>,
-    /// How the body of post and put is written; without it, form-data.
+    /// How the body of post and put is written; default form-data.
     #[arg(long, ignore_case = true, value_parser = ["form-data", "json"])]
     format: Option<String>,
-    /// Tries after the first, 0 to 4; without it, 2. The host's firing.retry_schedule_s says how far apart.
+    /// Tries after the first, 0 to 4; default 2. The host's firing.retry_schedule_s says how far apart.
     #[arg(long, value_name = "NUMBER")]
     retries: Option<u64>,
     /// Pauses between tries, seconds: at most 20, of 0 to 86400 each. In the place of --retries.
     #[arg(long, value_name = "S,S,…", value_delimiter = ',')]
     retry_schedule: Option<Vec<u64>>,
-    /// Deadline of one try, ms: 1 to the host's firing.request_timeout_ms_max (30000); without it,
+    /// Deadline of one try, ms: 1 to the host's firing.request_timeout_ms_max (30000); default
     /// firing.request_timeout_ms (10000).
     #[arg(long, value_name = "MS")]
     timeout_ms: Option<u64>,
-    /// Requests under way at once: 1 to the host's firing.max_in_flight_max (1000); without it, firing.max_in_flight
+    /// Requests under way at once: 1 to the host's firing.max_in_flight_max (1000); default firing.max_in_flight
     /// (100).
     #[arg(long, value_name = "NUMBER")]
     max_in_flight: Option<u64>,
-    /// Requests begun in one second: 1 to the host's firing.rate_limit_per_s_max (10000); without it, any number.
+    /// Requests begun in one second: 1 to the host's firing.rate_limit_per_s_max (10000); default any number.
     #[arg(long, value_name = "NUMBER")]
     rate_limit_per_s: Option<u64>,
     /// A text that is merged into the payload, and chooses among the events of a module (type, action). Once a text.
@@ -95,23 +96,23 @@ pub(super) struct Fields {
     /// KAZOO's condition on a top-level key of the payload: a value, or a JSON list of values. Once a key.
     #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
     modifier: Vec<(String, String)>,
-    /// Events of the accounts below fire it too; without it, they do not.
+    /// Events of the accounts below fire it too; by default they do not.
     #[arg(long, value_name = "TRUE|FALSE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     include_subaccounts: Option<bool>,
-    /// Legs inside the platform do not fire it; without it, they do.
+    /// Legs inside the platform do not fire it; by default they do.
     #[arg(long)]
     no_internal_legs: bool,
-    /// How requests are signed; without it, hmac.
+    /// How requests are signed; default hmac.
     #[arg(long, ignore_case = true, value_parser = ["hmac", "ed25519"])]
     signature: Option<String>,
-    /// What requests are signed with: whsec_ and the base64 of 24 to 64 random bytes; without it, the host makes one.
+    /// What requests are signed with: whsec_ and the base64 of 24 to 64 random bytes; by default the host makes one.
     /// Other users of this machine can see a command line: better leave it out, or in a file.
     #[arg(long, value_name = "WHSEC")]
     secret: Option<String>,
     /// Shown in lists; for you.
     #[arg(long, value_name = "TEXT")]
     group: Option<String>,
-    /// It does not fire; without it, it does.
+    /// It does not fire; by default it does. Later, `hooks enable` and `hooks disable`.
     #[arg(long)]
     disabled: bool,
     /// The hook as a JSON object, as `hooks show --json` prints it; `-` for standard input. Flags beside it count more.
