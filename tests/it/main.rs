@@ -33,7 +33,6 @@ mod commands;
 mod operator_hooks;
 mod operator_commands;
 mod operator_commands_on_failures;
-
 mod life_of_a_webhook;
 mod attempts_rest;
 mod failures_rest;
