@@ -317,6 +317,8 @@ pub trait Store: origins::Origins + Send + Sync + 'static {
     ) -> StoreResult<Saved>;
     /// The hooks of an account in order of their ids, after an id, at most `limit`.
     async fn hooks_of(&self, account: &AccountId, after: Option<&HookId>, limit: u32) -> StoreResult<Vec<HookRecord>>;
+    /// How many hooks an account has.
+    async fn hook_count(&self, account: &AccountId) -> StoreResult<u64>;
     /// Hooks of an account that the disabler switched off (disabled, with a `disabled_message`), in order of their ids,
     /// after an id, at most `limit`.
     async fn switched_off_hooks(

@@ -102,6 +102,20 @@ async fn a_wrong_method_or_path_is_named() {
 }
 
 #[tokio::test]
+async fn an_account_has_so_many_hooks_and_no_more() {
+    let host = TestHost::builder().without_broker().setting("api.hooks_per_account_max", 1).start().await;
+    let path = format!("/v2/accounts/{ACCOUNT}/webhooks");
+    let hook = || Some(json!({"data": {"name": "n", "uri": "https://example.com/", "hook": "sms"}}));
+    let made = host.call("PUT", &path, TENANT_KEY, hook()).await.expect(201);
+    let refused = host.call("PUT", &path, TENANT_KEY, hook()).await.expect(409);
+    assert!(refused.data()["message"].as_str().unwrap().contains("api.hooks_per_account_max"));
+    let id = made.data()["id"].as_str().unwrap();
+    host.call("DELETE", &format!("{path}/{id}"), TENANT_KEY, None).await.expect(200);
+    host.call("PUT", &path, TENANT_KEY, hook()).await.expect(201);
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn a_body_has_a_bound() {
     let host = TestHost::builder().without_broker().setting("api.body_bytes_max", 2000).start().await;
     let body = |bytes: usize| Some(json!({"data": {"name": "a", "note": "n".repeat(bytes)}}));

@@ -85,6 +85,11 @@ async fn create(
     Data(data): Data,
 ) -> Result<Answer, Problem> {
     let Completed { document, secret } = api.checked(&caller, |rules| rules.whole(data, None))?;
+    let most = api.settings.hooks_per_account_max;
+    if api.store.hook_count(&account).await? >= most {
+        let message = format!("the account has {most} hooks (api.hooks_per_account_max); delete one first");
+        return Err(Problem::in_the_way(&message));
+    }
     let id = HookId::from(hex::encode(rand::random::<[u8; 16]>()));
     let secret = secret_of(secret.as_deref());
     let record = HookRecord {

@@ -48,6 +48,7 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("api.account_bytes_max", api.account_bytes_max, 1024..=8_000_000),
         ("api.tree_depth_max", api.tree_depth_max, 2..=100),
         ("api.keys_per_account_max", api.keys_per_account_max, 1..=10_000),
+        ("api.hooks_per_account_max", api.hooks_per_account_max, 1..=1_000_000),
         ("store.group_wait_ms", store.group_wait_ms, 0..=1000),
         ("store.group_rows_max", store.group_rows_max, 1..=10_000),
         ("store.poll_ms", store.poll_ms, 100..=3_600_000),

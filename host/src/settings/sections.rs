@@ -29,6 +29,7 @@ pub struct ApiSettings {
     pub account_bytes_max: u64,
     pub tree_depth_max: u64,
     pub keys_per_account_max: u64,
+    pub hooks_per_account_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

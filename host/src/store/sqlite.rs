@@ -208,6 +208,10 @@ impl Store for SqliteStore {
         self.list_hooks_of(account, false, after, limit).await
     }
 
+    async fn hook_count(&self, account: &AccountId) -> StoreResult<u64> {
+        self.count_hooks_of(account).await
+    }
+
     async fn switched_off_hooks(
         &self,
         account: &AccountId,

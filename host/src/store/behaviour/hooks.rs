@@ -109,6 +109,7 @@ pub(crate) async fn lists_hooks_of_an_account_in_pages(store: SharedStore) {
     records.push(hook("other", "a2"));
     store.put_hooks(&records, NOW).await.expect("written");
     store.delete_hook(&"h5".into(), &[], NOW).await.expect("deleted");
+    assert_eq!(store.hook_count(&"a1".into()).await.expect("counted"), 4, "neither the deleted one nor another's");
     for id in ["h1", "h3", "h4", "other"] {
         store.disable_hook(&id.into(), "failed", &[], NOW).await.expect("disabled");
     }

@@ -140,6 +140,15 @@ impl SqliteStore {
         Ok(Saved::Done(revision))
     }
 
+    pub(super) async fn count_hooks_of(&self, account: &AccountId) -> StoreResult<u64> {
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM hooks WHERE account = ? AND deleted = 0")
+            .bind(account.as_str())
+            .fetch_one(&self.readers)
+            .await
+            .map_err(failed("count hooks"))?;
+        Ok(unsigned(count))
+    }
+
     pub(super) async fn list_hooks_of(
         &self,
         account: &AccountId,
