@@ -2,7 +2,7 @@
 //! reads lists to their end, [`Refusal`] says why something was not done.
 //!
 //! A key or token travels in headers (and once in the body of `api_auth`, to learn whose it is); it is never printed,
-//! nor part of a [`Refusal`].
+//! nor part of a [`Refusal`]. Nor is a password that stands in the address.
 
 mod refusal;
 
@@ -10,15 +10,18 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, header::HeaderValue};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use url::Url;
 
 pub(super) use self::refusal::{Flags, Refusal};
 use crate::{api::token::Tokens, error_chain::chain};
 
 /// Longer than the host itself takes over a request (`api.request_timeout_ms`).
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// A host that is there takes a connection sooner.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Entries asked for in one page; the host gives fewer when `api.list_rows_max` says so.
 const PAGE_ROWS: usize = 200;
 /// What stands in a path as it is; everything else is percent-encoded.
@@ -28,7 +31,8 @@ const PATH_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remo
 pub(super) fn client() -> reqwest::Result<reqwest::Client> {
     // Fails only when a provider is there already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).build()
+    let builder = reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT);
+    builder.redirect(reqwest::redirect::Policy::none()).build()
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +72,8 @@ impl Connection {
 pub(super) struct Host {
     client: reqwest::Client,
     url: String,
+    /// The address as it may be printed.
+    shown_url: String,
     token: String,
     named_account: Option<String>,
     own_account: OnceCell<String>,
@@ -78,10 +84,20 @@ pub(super) struct Host {
 impl Host {
     fn of(connection: &Connection) -> Result<Self, Refusal> {
         let token = connection.token.as_deref().map(str::trim).filter(|token| !token.is_empty());
+        let token = token.ok_or(Refusal::NoKey)?;
+        if HeaderValue::from_str(token).is_err() {
+            let message =
+                "the key has a line end or the like in it, as no key has: check HOOKBOX_CLI_TOKEN, or --token";
+            return Err(Refusal::Unable(message.to_owned()));
+        }
+        let shown_url = shown_url(&connection.url).ok_or_else(|| {
+            Refusal::Unable("--url, or HOOKBOX_CLI_URL, is no address; write http://HOST:PORT, or https://…".to_owned())
+        })?;
         Ok(Self {
             client: client().map_err(|error| Refusal::Unable(chain(&error)))?,
             url: connection.url.trim_end_matches('/').to_owned(),
-            token: token.ok_or(Refusal::NoKey)?.to_owned(),
+            shown_url,
+            token: token.to_owned(),
             named_account: connection.account.clone(),
             own_account: OnceCell::new(),
             json: connection.json,
@@ -177,18 +193,15 @@ impl Host {
 
     /// One call; the whole envelope of a success.
     async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Refusal> {
-        let url = format!("{}{path}", self.url);
-        let mut request = self.client.request(method, &url).header("x-auth-token", &self.token);
+        stays_where_it_is(path)?;
+        let mut request =
+            self.client.request(method, format!("{}{path}", self.url)).header("x-auth-token", &self.token);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(json!({"data": body}).to_string());
         }
-        let unreachable = |error: reqwest::Error| {
-            // Without its address, which is said already.
-            Refusal::Unreachable { url: self.url.clone(), cause: chain(&error.without_url()) }
-        };
-        let answer = request.send().await.map_err(unreachable)?;
+        let answer = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = answer.status();
-        let text = answer.text().await.map_err(unreachable)?;
+        let text = answer.text().await.map_err(|error| self.unanswered(error))?;
         match serde_json::from_str::<Value>(&text) {
             Ok(envelope) if envelope.get("data").is_some() => match status.is_success() {
                 true => Ok(envelope),
@@ -197,8 +210,35 @@ impl Host {
             _ if status == StatusCode::UNAUTHORIZED => {
                 Err(Refusal::Refused { status, path: path.to_owned(), data: Value::Null })
             }
-            _ => Err(Refusal::NoHost { url, status }),
+            _ => Err(Refusal::NoHost { url: self.shown_url.clone(), status }),
         }
+    }
+
+    /// Why there is no answer: nobody was asked, or somebody was, who may have done it.
+    fn unanswered(&self, error: reqwest::Error) -> Refusal {
+        let (url, was_asked) = (self.shown_url.clone(), !error.is_connect() && !error.is_builder());
+        // Without its address, which is said already.
+        let cause = chain(&error.without_url());
+        if was_asked { Refusal::Unanswered { url, cause } } else { Refusal::Unreachable { url, cause } }
+    }
+}
+
+/// An http or https address without what opens it; `None` when it is none.
+fn shown_url(url: &str) -> Option<String> {
+    let mut url = Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Refuses a path that would become another one on its way: an id that is `..` would make of a hook's path its account's.
+/// Percent-encoding does not help against that (WHATWG URL, "double-dot path segment").
+fn stays_where_it_is(path: &str) -> Result<(), Refusal> {
+    let parts = path.split('?').next().unwrap_or_default().split('/').skip(1);
+    match parts.into_iter().find(|part| matches!(*part, "" | "." | "..")) {
+        None => Ok(()),
+        Some("") => Err(Refusal::Unable("an id is empty; is a variable not set?".to_owned())),
+        Some(part) => Err(Refusal::Unable(format!("{part} is not an id"))),
     }
 }
 
@@ -233,5 +273,60 @@ mod tests {
         );
         assert_eq!(with_query("/v2/x", &[]), "/v2/x");
         assert_eq!(with_query("/v2/x", &[("a", "1&2".to_owned()), ("b", "+".to_owned())]), "/v2/x?a=1%262&b=%2B");
+    }
+
+    #[test]
+    fn what_would_lead_elsewhere_is_not_asked() {
+        for id in ["", ".", ".."] {
+            assert!(stays_where_it_is(&path(&["accounts", "a", "webhooks", id])).is_err(), "{id:?}");
+            assert!(stays_where_it_is(&path(&["accounts", "a", "webhooks", id, "failures"])).is_err(), "{id:?}");
+        }
+        for id in ["...", "a.b", "%2e", "../x", "a"] {
+            assert!(
+                stays_where_it_is(&with_query(&path(&["accounts", id]), &[("q", "/../".to_owned())])).is_ok(),
+                "{id}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_address_is_shown_without_what_opens_it() {
+        assert_eq!(shown_url("http://u:hunter2@127.0.0.1:1/").as_deref(), Some("http://127.0.0.1:1"));
+        assert_eq!(shown_url("https://hooks.example.com/below/").as_deref(), Some("https://hooks.example.com/below"));
+        for none in ["", "localhost:8000", "127.0.0.1:8000", "ftp://x"] {
+            assert_eq!(shown_url(none), None, "{none}");
+        }
+    }
+
+    fn host(url: &str, token: &str) -> Result<Host, Refusal> {
+        Host::of(&Connection {
+            url: url.to_owned(),
+            token: Some(token.to_owned()),
+            account: Some("a".to_owned()),
+            json: false,
+        })
+    }
+
+    #[test]
+    fn what_cannot_be_a_key_is_not_repeated() {
+        let refusal = host("http://127.0.0.1:1", "ab\ncd").err().expect("it is refused");
+        assert!(matches!(&refusal, Refusal::Unable(words) if !words.contains("ab")), "{refusal:?}");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_was_asked_may_have_done_it() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let host = host(&url, "key").expect("a host");
+        let breaks_off = async {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            let mut asked = [0; 1024];
+            tokio::io::AsyncReadExt::read(&mut stream, &mut asked).await.expect("a request");
+        };
+        let (asked, ()) = tokio::join!(host.delete("/v2/accounts/a/webhooks/h"), breaks_off);
+        assert!(matches!(&asked, Err(Refusal::Unanswered { url: said, .. }) if *said == url), "{asked:?}");
+        drop(listener);
+        let asked = host.delete("/v2/accounts/a/webhooks/h").await;
+        assert!(matches!(&asked, Err(Refusal::Unreachable { url: said, .. }) if *said == url), "{asked:?}");
     }
 }

@@ -22,6 +22,13 @@ pub(in crate::command) enum Refusal {
         /// Why.
         cause: String,
     },
+    /// Somebody was asked and no answer came: it may have been done or not.
+    Unanswered {
+        /// Where.
+        url: String,
+        /// Why.
+        cause: String,
+    },
     /// Somebody answers, but no Hookbox.
     NoHost {
         /// Where.
@@ -45,10 +52,10 @@ pub(in crate::command) enum Refusal {
 }
 
 impl Refusal {
-    /// The exit code that goes with it: 1 when the host said no, 2 when it was never asked.
+    /// The exit code that goes with it: 1 when the host was asked and said no, or nothing; 2 when it was never asked.
     fn code(&self) -> u8 {
         match self {
-            Self::Refused { .. } | Self::NotAll(_) => 1,
+            Self::Refused { .. } | Self::Unanswered { .. } | Self::NotAll(_) => 1,
             Self::NoKey | Self::Unreachable { .. } | Self::NoHost { .. } | Self::Unable(_) => COULD_NOT_BEGIN,
         }
     }
@@ -81,6 +88,10 @@ impl Refusal {
             Self::Unreachable { url, cause } => {
                 let what_to_do = "start it with `hookbox serve`, or say where it is with --url or HOOKBOX_CLI_URL";
                 vec![format!("no host answers at {url}; {what_to_do} ({cause})")]
+            }
+            Self::Unanswered { url, cause } => {
+                let what_to_do = "what was asked may have been done: look before you ask again";
+                vec![format!("{url}: the host was asked, and its answer did not come; {what_to_do} ({cause})")]
             }
             Self::NoHost { url, status } => {
                 vec![format!("{url}: what answers there is no Hookbox ({status}); say where it is with --url")]
