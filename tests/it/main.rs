@@ -30,7 +30,6 @@ mod settings;
 mod commands;
 mod operator_commands;
 mod operator_commands_on_failures;
-
 mod operator_hooks;
 mod life_of_a_webhook;
 mod attempts_rest;

@@ -95,7 +95,7 @@ async fn undelivered_firings_of_all_hooks_are_sent_again_and_those_of_disabled_o
 async fn what_was_delivered_is_sent_again_once_each() {
     let receiver = Receiver::start().await;
     let hook = a_hook("channel_create").to(&receiver).with("format", "form-data");
-    let host = paged(&[hook.clone()]).start().await;
+    let host = paged(std::slice::from_ref(&hook)).start().await;
     post(&host, 5).await;
     // Two of them were sent again already, so they have two attempts each; and a test is no event.
     for attempt in &host.expect_attempts(&hook.id(), 5).await[..2] {
@@ -122,7 +122,7 @@ async fn what_was_delivered_is_sent_again_once_each() {
 async fn all_is_what_was_delivered_and_what_was_not() {
     let receiver = Receiver::start().await.answering([200, 404, 200, 404, 200]);
     let hook = a_hook("channel_create").to(&receiver);
-    let host = paged(&[hook.clone()]).start().await;
+    let host = paged(std::slice::from_ref(&hook)).start().await;
     post(&host, 5).await;
     host.expect_attempts(&hook.id(), 5).await;
     let id = begin(&host, json!({"outcome": "all"})).await;
@@ -137,7 +137,7 @@ async fn all_is_what_was_delivered_and_what_was_not() {
 async fn a_job_takes_only_its_time() {
     let (clock, receiver) = (Clock::manual(1_800_000_000_000), Receiver::start().await);
     let hook = a_hook("channel_create").to(&receiver);
-    let host = paged(&[hook.clone()]).clock(clock.clone()).start().await;
+    let host = paged(std::slice::from_ref(&hook)).clock(clock.clone()).start().await;
     for _ in 0..3 {
         post(&host, 1).await;
         clock.advance(10_000);
@@ -189,7 +189,7 @@ async fn a_job_waits_while_much_waits_already_and_can_be_stopped() {
 async fn a_job_goes_on_where_it_was_after_a_restart() {
     let receiver = Receiver::start().await;
     let hook = a_hook("channel_create").to(&receiver);
-    let host = paged(&[hook.clone()])
+    let host = paged(std::slice::from_ref(&hook))
         .setting("firing.resend_page_rows", 1)
         .setting("firing.resend_waiting_max", 1)
         .setting("firing.resend_lease_ms", 1000)
@@ -214,7 +214,7 @@ async fn a_job_goes_on_where_it_was_after_a_restart() {
 async fn two_hosts_do_not_do_the_same_job() {
     let receiver = Receiver::start().await;
     let hook = a_hook("channel_create").to(&receiver);
-    let host = paged(&[hook.clone()]).setting("store.poll_ms", 100).start().await;
+    let host = paged(std::slice::from_ref(&hook)).setting("store.poll_ms", 100).start().await;
     let other = hookbox::host::start(host.settings.clone(), Default::default()).await.unwrap();
     post(&host, 20).await;
     host.expect_attempts(&hook.id(), 20).await;
@@ -233,7 +233,7 @@ async fn two_hosts_do_not_do_the_same_job() {
 async fn what_is_not_kept_is_skipped_and_too_much_fails_with_a_reason() {
     let receiver = Receiver::start().await;
     let hook = a_hook("channel_create").to(&receiver);
-    let host = paged(&[hook.clone()]).setting("firing.resend_delivered_max", 5).start().await;
+    let host = paged(std::slice::from_ref(&hook)).setting("firing.resend_delivered_max", 5).start().await;
     post(&host, 6).await;
     host.expect_attempts(&hook.id(), 6).await;
     let id = begin(&host, json!({"outcome": "delivered"})).await;
@@ -296,7 +296,7 @@ async fn bad_jobs_are_refused_and_others_are_not_seen() {
 async fn an_account_has_so_many_jobs_at_once() {
     let receiver = Receiver::start().await.answering([503]);
     let hook = a_hook("channel_create").to(&receiver).with("retry_schedule_s", json!([3600]));
-    let host = paged(&[hook.clone()])
+    let host = paged(std::slice::from_ref(&hook))
         .setting("firing.resend_jobs_max", 2)
         .setting("firing.resend_waiting_max", 1)
         .start()
