@@ -33,6 +33,8 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
         .module("trap", bad_modules::bytes(bad_modules::TRAP))
         .setting("api.auth_failures_per_min", 100_000)
         .setting("api.keys_per_account_max", 10_000)
+        // Its letters are replayed again and again, and a module in quarantine makes /readyz answer 503.
+        .setting("modules.fault_count", 10_000)
         .start()
         .await;
     let account = format!("/v2/accounts/{ACCOUNT}");
@@ -105,7 +107,8 @@ async fn found(host: &TestHost, known: &Value, key: &str, paths: &str) -> Result
 async fn every_answer_to_a_tenant_is_as_described() {
     let receiver = Receiver::start().await;
     let (host, known) = a_host_with_everything(&receiver).await;
-    if let Err(report) = found(&host, &known, TENANT_KEY, "^/").await {
+    // All but the paths of one key: schemathesis would revoke the key that it calls with.
+    if let Err(report) = found(&host, &known, TENANT_KEY, r"^/(?!.*/keys/\{key_id\}$)").await {
         panic!("{report}");
     }
     host.finish().await;
@@ -115,7 +118,9 @@ async fn every_answer_to_a_tenant_is_as_described() {
 async fn every_answer_to_the_operator_is_as_described() {
     let receiver = Receiver::start().await;
     let (host, known) = a_host_with_everything(&receiver).await;
-    if let Err(report) = found(&host, &known, MASTER_KEY, "^/v2/(dead_letters|system_configs)|/move$|/reseller$").await
+    if let Err(report) =
+        found(&host, &known, MASTER_KEY, r"^/v2/(dead_letters|system_configs)|/move$|/reseller$|/keys/\{key_id\}$")
+            .await
     {
         panic!("{report}");
     }

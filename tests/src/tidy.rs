@@ -58,12 +58,12 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
-/// A file's name, or a path that starts in one of the folders here.
+/// A file's name, or a path that starts in one of the folders here. What begins with a slash is a call of REST.
 fn is_path(root: &Path, word: &str) -> bool {
     let plain = word.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-/".contains(letter));
     let first = word.split('/').next().unwrap_or_default();
     let starts_here = word.contains('/') && !first.is_empty() && root.join(first).is_dir();
-    plain && !word.starts_with('.') && (starts_here || ENDINGS.iter().any(|ending| word.ends_with(ending)))
+    plain && !word.starts_with(['.', '/']) && (starts_here || ENDINGS.iter().any(|ending| word.ends_with(ending)))
 }
 
 #[test]
