@@ -14,6 +14,7 @@ mod follows_changes;
 mod two_hosts;
 mod bulk_requests;
 mod kazoo_beside;
+mod kazoo_newcomers;
 mod bad_modules;
 mod refused_modules;
 mod hostile_receivers;
