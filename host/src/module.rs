@@ -19,6 +19,7 @@ pub mod workers;
 pub mod description;
 pub mod loaded;
 pub mod registry;
+pub mod calling;
 pub mod watcher;
 pub mod dead_letter;
 
