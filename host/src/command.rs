@@ -23,6 +23,8 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use crate::module::compile_helper::{self, program::HelperCall};
+
 /// Messages in, signed webhooks out.
 #[derive(Debug, Parser)]
 #[command(name = "hookbox", version, about)]
@@ -72,6 +74,9 @@ enum Call {
     DeadLetters(dead_letters::DeadLetters),
     /// Print what a shell needs to complete the program's calls and flags.
     Completions(completions::Completions),
+    /// What a host starts to work on what a tenant uploads; not for people.
+    #[command(name = compile_helper::CALL, hide = true)]
+    CompileHelper(HelperCall),
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,21 +96,35 @@ pub const COULD_NOT_BEGIN: u8 = 2;
 
 impl Command {
     /// Does what was asked.
-    pub async fn run(self) -> ExitCode {
+    pub fn run(self) -> ExitCode {
         match self.call {
-            Call::Serve { config } => serve::run(config.as_deref()).await,
-            Call::Demo { stay } => demo::run(stay).await,
-            Call::Doctor { config } => doctor::run(config.as_deref()).await,
-            Call::Publish(publish) => publish.run().await,
-            Call::Import(Import::Kazoo { file, config }) => import_call::run(&file, config.as_deref()).await,
-            Call::Hooks(hooks) => hooks.run().await,
-            Call::Accounts(accounts) => accounts.run().await,
-            Call::Keys(keys) => keys.run().await,
-            Call::Attempts(attempts) => attempts.run().await,
-            Call::Failures(failures) => failures.run().await,
-            Call::Settings(settings) => settings.run().await,
-            Call::DeadLetters(letters) => letters.run().await,
-            Call::Completions(completions) => completions.run(),
+            // Limits its own process, before there are threads that would be without.
+            Call::CompileHelper(helper) => helper.run(),
+            call => match tokio::runtime::Runtime::new() {
+                Ok(runtime) => runtime.block_on(call.run()),
+                Err(error) => could_not_begin(&format!("its threads cannot be started: {error}")),
+            },
+        }
+    }
+}
+
+impl Call {
+    async fn run(self) -> ExitCode {
+        match self {
+            Self::Serve { config } => serve::run(config.as_deref()).await,
+            Self::Demo { stay } => demo::run(stay).await,
+            Self::Doctor { config } => doctor::run(config.as_deref()).await,
+            Self::Publish(publish) => publish.run().await,
+            Self::Import(Import::Kazoo { file, config }) => import_call::run(&file, config.as_deref()).await,
+            Self::Hooks(hooks) => hooks.run().await,
+            Self::Accounts(accounts) => accounts.run().await,
+            Self::Keys(keys) => keys.run().await,
+            Self::Attempts(attempts) => attempts.run().await,
+            Self::Failures(failures) => failures.run().await,
+            Self::Settings(settings) => settings.run().await,
+            Self::DeadLetters(letters) => letters.run().await,
+            Self::Completions(completions) => completions.run(),
+            Self::CompileHelper(helper) => helper.run(),
         }
     }
 }

@@ -6,7 +6,7 @@ mod first_start;
 mod parts;
 mod stages;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use thiserror::Error;
 use tokio::{
@@ -27,7 +27,7 @@ use crate::{
     ingress::amqp::BrokerState,
     kazoo::{couchdb::CouchDbError, reader::ReaderState, users::KazooUsers},
     message::AccountId,
-    module::Modules,
+    module::{Modules, check::Checker},
     pipeline::Pipeline,
     settings::Settings,
     store::{SharedStore, StoreError, secrets::HostKey},
@@ -83,6 +83,9 @@ pub struct HostOptions {
     pub with_skel: bool,
     /// Loads everything and does nothing: no part runs, nothing is served. For `doctor`.
     pub at_rest: bool,
+    /// The program that is started as the compile helper; none for the one that runs. For tests, which run a host in a
+    /// program of their own.
+    pub compile_program: Option<PathBuf>,
 }
 
 /// A host at work.
@@ -97,6 +100,8 @@ pub struct RunningHost {
     pub store: SharedStore,
     /// The modules.
     pub modules: Arc<Modules>,
+    /// Checks what is uploaded.
+    pub checker: Arc<Checker>,
     /// The hooks.
     pub hooks: Arc<HookTable>,
     /// Messages can be handed to it directly.
@@ -163,6 +168,7 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
         new_master_key: stages.new_master_key,
         store: stages.store,
         modules: stages.modules,
+        checker: stages.checker,
         hooks: stages.hooks,
         pipeline: stages.pipeline,
         follower: stages.follower,

@@ -8,7 +8,6 @@ use hookbox::command::Command;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    Command::parse().run().await
+fn main() -> ExitCode {
+    Command::parse().run()
 }

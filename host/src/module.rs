@@ -11,6 +11,8 @@
 pub mod bindings;
 pub mod engine;
 pub mod compiler;
+pub mod compile_helper;
+pub mod check;
 pub mod guest;
 pub mod guest_log;
 pub mod imports;
@@ -25,6 +27,7 @@ pub mod dead_letter;
 
 use thiserror::Error;
 
+pub use check::Step;
 pub use loaded::{Handled, Made, Module, Origin};
 pub use registry::Modules;
 
@@ -45,9 +48,9 @@ pub enum ModuleError {
         reason: String,
     },
     /// It lacks an export of the world, or has it with other types.
-    #[error("it does not fit the world hookbox:webhook/webhook-module@1.0.0: {reason}")]
+    #[error("it does not fit the world {reason}")]
     World {
-        /// Which export.
+        /// Which world, and which export.
         reason: String,
     },
     /// Its metadata or bindings are out of bounds.
@@ -57,6 +60,27 @@ pub enum ModuleError {
         what: &'static str,
         /// What is wrong and what to do.
         reason: String,
+    },
+
+    /// Compiling it took more than may be spent on one component.
+    #[error(
+        "it is too costly to compile: it takes more than {limit} {unit} ({setting}); make it smaller, or split its largest functions"
+    )]
+    TooCostly {
+        /// The setting.
+        setting: &'static str,
+        /// Its value.
+        limit: u64,
+        /// Of what, e.g. `s of CPU`.
+        unit: &'static str,
+    },
+    /// It was uploaded, and the check refused it.
+    #[error("refused at {step}: {error}")]
+    Refused {
+        /// The step of the check that it did not pass.
+        step: Step,
+        /// What is wrong.
+        error: Box<ModuleError>,
     },
 
     // In a call.
@@ -135,6 +159,8 @@ impl ModuleError {
             Self::Import { .. } => "import",
             Self::World { .. } => "world",
             Self::Description { .. } => "description",
+            Self::TooCostly { .. } => "too-costly",
+            Self::Refused { error, .. } => error.kind(),
             Self::Trap { .. } => "trap",
             Self::Time { .. } => "time",
             Self::Fuel { .. } => "fuel",

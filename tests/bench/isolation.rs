@@ -11,6 +11,7 @@ use hookbox::{
     account::AccountTree,
     module::{
         bindings::hookbox::webhook::types as wit,
+        compile_helper::CompileHelper,
         compiler::Compiler,
         engine::Engines,
         guest::{GuestLimits, Surroundings},
@@ -32,7 +33,8 @@ fn main() {
     let settings = Settings::default().modules;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engines = Engines::new(&settings).expect("engines");
-    let compiler = Compiler::new(folder.path(), &[7; 32], usize::MAX).expect("a cache");
+    let compiler =
+        Compiler::new(folder.path(), &[7; 32], usize::MAX, CompileHelper::new(None, &settings)).expect("a cache");
     let (_, component) = BUILT_IN.iter().find(|(name, _)| *name == MODULE).expect("it is built in");
     let engine = engines.for_component(component);
     let prepared = Prepared::new(engine, &compiler.load(engine, component).expect("it compiles")).expect("it fits");

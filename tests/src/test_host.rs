@@ -27,6 +27,7 @@ use crate::{
     amqp::{Amqp, Published},
     broker::{Broker, Vhost},
     eventually::eventually,
+    real_program::hookbox,
     receiver::Receiver,
     samples::{ACCOUNT, Message},
 };
@@ -223,7 +224,7 @@ impl TestHost {
     pub async fn restarted(self, clock: Clock) -> Self {
         let Self { running, amqp, vhost, settings, folder } = self;
         assert!(running.stop().await, "the host did not stop in time");
-        let options = HostOptions { clock, ..HostOptions::default() };
+        let options = HostOptions { clock, compile_program: Some(hookbox()), ..HostOptions::default() };
         let running = host::start(settings.clone(), options).await.unwrap_or_else(|error| panic!("{error:?}"));
         running.ready().await;
         Self { running, amqp, vhost, settings, folder }
@@ -375,7 +376,12 @@ impl Builder {
         settings.append(&mut self.settings);
         let settings = Settings::from_parts(None, settings.into_iter()).unwrap_or_else(|error| panic!("{error}"));
         self.fill(&settings).await;
-        let options = HostOptions { clock: self.clock, with_skel: self.with_skel, ..HostOptions::default() };
+        let options = HostOptions {
+            clock: self.clock,
+            with_skel: self.with_skel,
+            compile_program: Some(hookbox()),
+            ..HostOptions::default()
+        };
         let running = host::start(settings.clone(), options).await.unwrap_or_else(|error| panic!("{error:?}"));
         running.ready().await;
         let amqp = match &vhost {

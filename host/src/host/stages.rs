@@ -21,8 +21,8 @@ use crate::{
     kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
     message::{AccountId, Object},
     module::{
-        Modules, compiler::Compiler, engine::Engines, loaded::Loader, registry::settings_for_modules, watcher::Watcher,
-        workers::Workers,
+        Modules, check::Checker, compile_helper::CompileHelper, compiler::Compiler, engine::Engines, loaded::Loader,
+        registry::settings_for_modules, watcher::Watcher, workers::Workers,
     },
     pipeline::Pipeline,
     settings::Settings,
@@ -38,6 +38,7 @@ pub(super) struct Stages {
     pub(super) hooks: Arc<HookTable>,
     pub(super) follower: Arc<Follower>,
     pub(super) modules: Arc<Modules>,
+    pub(super) checker: Arc<Checker>,
     pub(super) watcher: Option<Watcher>,
     pub(super) log: Arc<AttemptLog>,
     pub(super) disabler: Arc<Disabler>,
@@ -102,7 +103,9 @@ impl Stages {
         follower.catch_up().await?;
         tracing::info!(hooks = hooks.len(), accounts = accounts.len(), "hook table loaded");
 
-        let modules = Arc::new(modules(settings, &key, &accounts, clock)?);
+        let loader = Arc::new(loader(settings, &key, options)?);
+        let checker = Arc::new(Checker::new(Arc::clone(&loader), clock.clone()));
+        let modules = Arc::new(modules(settings, loader, &accounts, clock)?);
         modules.load_built_in().await;
         if options.with_skel {
             modules.load_skel().await;
@@ -185,6 +188,7 @@ impl Stages {
             hooks,
             follower,
             modules,
+            checker,
             watcher,
             log,
             disabler,
@@ -213,22 +217,26 @@ fn kazoo(settings: &Settings, couchdb: CouchDb, applier: Applier, decoder: &Deco
     Kazoo { reader, notices, newcomers, users }
 }
 
+fn loader(settings: &Settings, key: &HostKey, options: &HostOptions) -> Result<Loader, StartError> {
+    let engines = Engines::new(&settings.modules).map_err(|error| StartError::Sandbox(format!("{error:#}")))?;
+    let dir = settings.cache_dir();
+    let component_bytes_max = usize::try_from(settings.modules.component_bytes_max).unwrap_or(usize::MAX);
+    let helper = CompileHelper::new(options.compile_program.as_deref(), &settings.modules);
+    let compiler = Compiler::new(&dir, &key.derive("module-cache"), component_bytes_max, helper)
+        .map_err(|source| StartError::CacheDir { dir: dir.display().to_string(), source })?;
+    let firing = Arc::new(settings.firing.clone());
+    Ok(Loader { engines, compiler, modules: settings.modules.clone(), firing })
+}
+
 fn modules(
     settings: &Settings,
-    key: &HostKey,
+    loader: Arc<Loader>,
     accounts: &Arc<AccountTree>,
     clock: &Clock,
 ) -> Result<Modules, StartError> {
-    let engines = Engines::new(&settings.modules).map_err(|error| StartError::Sandbox(format!("{error:#}")))?;
     let workers =
-        Workers::start(&engines, &settings.modules).map_err(|error| StartError::Sandbox(error.to_string()))?;
-    let dir = settings.cache_dir();
-    let component_bytes_max = usize::try_from(settings.modules.component_bytes_max).unwrap_or(usize::MAX);
-    let compiler = Compiler::new(&dir, &key.derive("module-cache"), component_bytes_max)
-        .map_err(|source| StartError::CacheDir { dir: dir.display().to_string(), source })?;
+        Workers::start(&loader.engines, &settings.modules).map_err(|error| StartError::Sandbox(error.to_string()))?;
     let given = settings_for_modules(&settings.kazoo, &settings.webhooks.object_types);
-    let firing = Arc::new(settings.firing.clone());
-    let loader = Loader { engines, compiler, modules: settings.modules.clone(), firing };
     Ok(Modules::new(loader, workers, Arc::clone(accounts), given, clock.clone()))
 }
 

@@ -4,20 +4,20 @@
 //! component's digest, the engine's compatibility and the code itself; any other file is compiled anew over. Files are
 //! read whole and checked before they are used, never mapped: what was checked is what runs.
 //!
-//! Compiling happens in this process. What tenants upload is to be compiled in a helper process under limits of its own;
-//! [`Compiler::compile`] is the one place where that begins.
+//! The operator's components are compiled in this process, tenants' in a helper process under limits of its own
+//! ([`super::compile_helper`]). Both give the same code, so the cache does not tell them apart.
 
 use std::{
     fs,
     io::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ring::{digest, hmac};
-use wasmparser::{Encoding, Parser, Payload};
 use wasmtime::{Engine, component::Component};
 
-use super::{ModuleError, engine};
+use super::{ModuleError, check::recognition::recognise, compile_helper::CompileHelper, engine};
 
 /// Bytes of the MAC in front of the code.
 const MAC_BYTES: usize = 32;
@@ -27,64 +27,82 @@ pub struct Compiler {
     cache_dir: PathBuf,
     key: hmac::Key,
     component_bytes_max: usize,
+    helper: CompileHelper,
+}
+
+/// Where the code of one component is kept, and what its MAC covers besides the code.
+struct Place {
+    path: PathBuf,
+    digest: digest::Digest,
+    compatibility: String,
 }
 
 impl Compiler {
     /// A compiler with its cache in `cache_dir`, made when missing, authenticated under `key`.
-    pub fn new(cache_dir: &Path, key: &[u8; 32], component_bytes_max: usize) -> Result<Self, std::io::Error> {
+    pub fn new(
+        cache_dir: &Path,
+        key: &[u8; 32],
+        component_bytes_max: usize,
+        helper: CompileHelper,
+    ) -> Result<Self, std::io::Error> {
         fs::create_dir_all(cache_dir)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Ok(Self { cache_dir: cache_dir.to_owned(), key, component_bytes_max })
+        Ok(Self { cache_dir: cache_dir.to_owned(), key, component_bytes_max, helper })
     }
 
-    /// The component, compiled for the engine: from the cache when it is there and ours.
+    /// The operator's component, compiled for the engine: from the cache when it is there and ours, else here.
     pub fn load(&self, engine: &Engine, component: &[u8]) -> Result<Component, ModuleError> {
-        self.check(component)?;
+        recognise(component, self.component_bytes_max).map_err(|(_, error)| error)?;
+        let place = self.place(engine, component);
+        if let Some(compiled) = self.remembered(engine, &place) {
+            return Ok(compiled);
+        }
+        let code = engine.precompile_component(component).map_err(|error| ModuleError::NotAComponent {
+            reason: format!("{error:#}").lines().next().unwrap_or("it does not compile").to_owned(),
+        })?;
+        self.made(engine, &place, &code)
+    }
+
+    /// A tenant's component, compiled for the engine: from the cache when it is there and ours, else by the helper.
+    pub async fn load_apart(&self, engine: &Engine, component: Arc<[u8]>) -> Result<Component, ModuleError> {
+        recognise(&component, self.component_bytes_max).map_err(|(_, error)| error)?;
+        let place = self.place(engine, &component);
+        // A cache is read and code is loaded in milliseconds; those of an interpreter in tens.
+        if let Some(compiled) = self.remembered(engine, &place) {
+            return Ok(compiled);
+        }
+        let code = self.helper.compile(component).await?;
+        self.made(engine, &place, &code)
+    }
+
+    /// Where else untrusted input is worked on in a process apart.
+    pub fn helper(&self) -> &CompileHelper {
+        &self.helper
+    }
+
+    fn place(&self, engine: &Engine, component: &[u8]) -> Place {
         let digest = digest::digest(&digest::SHA256, component);
         let compatibility = engine::compatibility(engine);
         let path = self.cache_dir.join(format!("{}-{compatibility}.cwasm", hex::encode(digest.as_ref())));
-        if let Some(code) = self.cached(&path, digest.as_ref(), &compatibility) {
-            // SAFETY: the MAC shows that this host made the code, of this component and for this engine, and the bytes
-            // that were checked are the bytes that are handed over.
-            if let Ok(compiled) = unsafe { Component::deserialize(engine, &code) } {
-                return Ok(compiled);
-            }
-        }
-        let code = Self::compile(engine, component)?;
-        if let Err(error) = self.keep(&path, digest.as_ref(), &compatibility, &code) {
+        Place { path, digest, compatibility }
+    }
+
+    fn remembered(&self, engine: &Engine, place: &Place) -> Option<Component> {
+        let code = self.cached(&place.path, place.digest.as_ref(), &place.compatibility)?;
+        // SAFETY: the MAC shows that this host made the code, of this component and for this engine, and the bytes that
+        // were checked are the bytes that are handed over.
+        unsafe { Component::deserialize(engine, &code) }.ok()
+    }
+
+    fn made(&self, engine: &Engine, place: &Place, code: &[u8]) -> Result<Component, ModuleError> {
+        let Place { path, digest, compatibility } = place;
+        if let Err(error) = self.keep(path, digest.as_ref(), compatibility, code) {
             tracing::warn!(path = %path.display(), %error, "compiled code cannot be cached; the next start compiles anew");
         }
-        // SAFETY: `code` has just been made by this engine.
-        unsafe { Component::deserialize(engine, &code) }
+        // SAFETY: `code` has just been made by this program, here or in the compile helper, which lets nobody but the
+        // host read or write its pipes.
+        unsafe { Component::deserialize(engine, code) }
             .map_err(|error| ModuleError::Host { reason: format!("compiled code cannot be loaded: {error:#}") })
-    }
-
-    /// Cheap checks, before Cranelift sees it.
-    fn check(&self, bytes: &[u8]) -> Result<(), ModuleError> {
-        let refuse = |reason: String| Err(ModuleError::NotAComponent { reason });
-        if bytes.len() > self.component_bytes_max {
-            let (size, most) = (bytes.len(), self.component_bytes_max);
-            return refuse(format!("it has {size} bytes; at most {most} are taken (modules.component_bytes_max)"));
-        }
-        if Engine::detect_precompiled(bytes).is_some() {
-            return refuse("it is compiled code; give the component that it was compiled from".into());
-        }
-        if !bytes.starts_with(b"\0asm") {
-            return refuse("it is not WebAssembly: it does not begin with `\\0asm`".into());
-        }
-        // The first payload decides; the rest is validated by the compiler.
-        match Parser::new(0).parse_all(bytes).next() {
-            Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
-            Some(Err(error)) => refuse(format!("it is broken: {error}")),
-            _ => refuse("it is a core module; build a component (for Rust: --target wasm32-wasip2)".into()),
-        }
-    }
-
-    /// The seam for the helper process.
-    fn compile(engine: &Engine, component: &[u8]) -> Result<Vec<u8>, ModuleError> {
-        engine.precompile_component(component).map_err(|error| ModuleError::NotAComponent {
-            reason: format!("{error:#}").lines().next().unwrap_or("it does not compile").to_owned(),
-        })
     }
 
     fn cached(&self, path: &Path, digest: &[u8], compatibility: &str) -> Option<Vec<u8>> {

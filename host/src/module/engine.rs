@@ -14,6 +14,7 @@ use std::{
 };
 
 use ring::digest;
+use wasmparser::WasmFeatures;
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
 
 use crate::settings::ModuleSettings;
@@ -110,9 +111,16 @@ fn config(settings: &ModuleSettings, keep_resident_bytes: usize, decommit_batch:
         // Pages that were swapped out may keep a former guest's bytes under PAGEMAP_SCAN; a small stack does as well.
         .pagemap_scan(Enabled::No);
 
+    let mut config = code_config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// What code is generated for. The same for the engines that run it and for the one that only compiles: code made under
+/// other settings is refused.
+fn code_config() -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .wasm_component_model(true)
         .concurrency_support(false)
         .epoch_interruption(true)
@@ -126,6 +134,28 @@ fn config(settings: &ModuleSettings, keep_resident_bytes: usize, decommit_batch:
         .native_unwind_info(false)
         .max_wasm_stack(WASM_STACK_BYTES);
     config
+}
+
+/// An engine that only compiles, for the other two. It allocates nothing beforehand: their pools reserve terabytes of
+/// address space, which the compile helper's limit would not let it have.
+pub fn compiling_engine() -> wasmtime::Result<Engine> {
+    Engine::new(code_config().allocation_strategy(InstanceAllocationStrategy::OnDemand))
+}
+
+/// The features of WebAssembly that [`code_config`] and the way wasmtime is built leave on, as the check at upload is to
+/// judge by.
+pub fn features() -> WasmFeatures {
+    let mut features = WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL;
+    for off in [
+        WasmFeatures::GC,
+        WasmFeatures::GC_TYPES,
+        WasmFeatures::EXCEPTIONS,
+        WasmFeatures::THREADS,
+        WasmFeatures::MEMORY64,
+    ] {
+        features.remove(off);
+    }
+    features
 }
 
 /// How many workers are inside a guest.
@@ -179,4 +209,19 @@ fn start_ticker(small: &Engine, large: &Engine, activity: Arc<Activity>) -> wasm
     };
     std::thread::Builder::new().name("module-ticker".into()).spawn(ticker)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn the_engines_that_run_code_take_what_the_compiling_engine_makes() {
+        let settings = Settings::from_parts(None, std::iter::empty()).unwrap();
+        let engines = Engines::new(&settings.modules).unwrap();
+        let compiling = compatibility(&compiling_engine().unwrap());
+        assert_eq!(compatibility(&engines.small), compiling);
+        assert_eq!(compatibility(&engines.large), compiling);
+    }
 }

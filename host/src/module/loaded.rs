@@ -9,6 +9,7 @@ use std::{
 use arc_swap::ArcSwapOption;
 use ring::digest;
 use serde_json::Value;
+use tokio::runtime::Handle;
 
 use super::{
     ModuleError,
@@ -96,8 +97,8 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Compiles a component, checks it against the world and asks for its metadata and bindings. Takes as long as the
-    /// compiler does; not to be called on a thread of tokio.
+    /// Compiles a component, checks it against the world and asks for its metadata and bindings. A tenant's is compiled in
+    /// a process apart. Takes as long as the compiler does; to be called on a thread of tokio's that may block.
     pub fn load(
         &self,
         component: &[u8],
@@ -107,36 +108,84 @@ impl Loader {
         now_ms: UnixMs,
     ) -> Result<Module, ModuleError> {
         let engine = self.engines.for_component(component);
-        let compiled = self.compiler.load(engine, component)?;
-        let prepared = Prepared::new(engine, &compiled)?;
-        let bounds = Bounds::new(&self.modules, &self.firing);
-        let load = GuestLimits {
-            time_limit_ms: bounds.guest.time_limit_ms * LOAD_TIME_FACTOR,
-            fuel_max: bounds.guest.fuel_max.saturating_mul(LOAD_TIME_FACTOR),
-            ..bounds.guest.clone()
+        let compiled = match &owner {
+            None => self.compiler.load(engine, component)?,
+            // This thread is one that may wait, here for a process.
+            Some(_) => Handle::current().block_on(self.compiler.load_apart(engine, component.into()))?,
         };
+        let prepared = Prepared::new(engine, &compiled)?;
+        let limits = Bounds::new(&self.modules, &self.firing).guest;
         let _running = self.engines.running();
-        let metadata = prepared
-            .call(surroundings.clone(), &load, now_ms, 0, |module, store| module.call_metadata(store))
-            .result
-            .and_then(Metadata::checked)?;
-        let bindings = prepared
-            .call(surroundings.clone(), &load, now_ms, 0, |module, store| module.call_bindings(store))
-            .result
-            .and_then(|raw| checked_bindings(raw, usize::try_from(self.modules.bindings_max).unwrap_or(usize::MAX)))?;
-        Ok(Module {
+        let metadata = self.metadata(&prepared, &surroundings, &limits, now_ms)?;
+        let bindings = self.bindings(&prepared, &surroundings, &limits, now_ms)?;
+        let digest = hex::encode(digest::digest(&digest::SHA256, component).as_ref());
+        Ok(self.module(prepared, metadata, bindings, digest, origin, owner, surroundings, limits))
+    }
+
+    /// The bounds of what is asked once, by those of a call.
+    pub(super) fn at_load(limits: &GuestLimits) -> GuestLimits {
+        GuestLimits {
+            time_limit_ms: limits.time_limit_ms * LOAD_TIME_FACTOR,
+            fuel_max: limits.fuel_max.saturating_mul(LOAD_TIME_FACTOR),
+            ..limits.clone()
+        }
+    }
+
+    /// Asks a component what it is.
+    pub(super) fn metadata(
+        &self,
+        prepared: &Prepared,
+        surroundings: &Surroundings,
+        limits: &GuestLimits,
+        now_ms: UnixMs,
+    ) -> Result<Metadata, ModuleError> {
+        let limits = Self::at_load(limits);
+        let called =
+            prepared.call(surroundings.clone(), &limits, now_ms, 0, |module, store| module.call_metadata(store));
+        called.result.and_then(Metadata::checked)
+    }
+
+    /// Asks a component what to bind.
+    pub(super) fn bindings(
+        &self,
+        prepared: &Prepared,
+        surroundings: &Surroundings,
+        limits: &GuestLimits,
+        now_ms: UnixMs,
+    ) -> Result<Vec<Binding>, ModuleError> {
+        let limits = Self::at_load(limits);
+        let called =
+            prepared.call(surroundings.clone(), &limits, now_ms, 0, |module, store| module.call_bindings(store));
+        let routing_keys_max = usize::try_from(self.modules.bindings_max).unwrap_or(usize::MAX);
+        called.result.and_then(|raw| checked_bindings(raw, routing_keys_max))
+    }
+
+    /// A module of what is known of it.
+    #[expect(clippy::too_many_arguments, reason = "each is a field of the module")]
+    pub(super) fn module(
+        &self,
+        prepared: Prepared,
+        metadata: Metadata,
+        bindings: Vec<Binding>,
+        digest: String,
+        origin: Origin,
+        owner: Option<AccountId>,
+        surroundings: Surroundings,
+        limits: GuestLimits,
+    ) -> Module {
+        Module {
             selectors: metadata.selectors.clone().into(),
             metadata,
             bindings,
-            digest: hex::encode(digest::digest(&digest::SHA256, component).as_ref()),
+            digest,
             origin,
             owner,
             prepared,
             surroundings,
-            bounds,
+            bounds: Bounds { guest: limits, ..Bounds::new(&self.modules, &self.firing) },
             faults: Mutex::default(),
             quarantine: ArcSwapOption::empty(),
-        })
+        }
     }
 }
 

@@ -48,7 +48,7 @@ pub struct BindingKey {
 impl Modules {
     /// A registry without modules.
     pub fn new(
-        loader: Loader,
+        loader: Arc<Loader>,
         workers: Workers,
         accounts: Arc<AccountTree>,
         settings: BTreeMap<String, String>,
@@ -58,7 +58,7 @@ impl Modules {
             active: ArcSwap::default(),
             refused: ArcSwap::default(),
             bindings: watch::Sender::default(),
-            loader: Arc::new(loader),
+            loader,
             workers,
             accounts,
             settings: Arc::new(settings),

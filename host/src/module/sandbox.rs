@@ -56,12 +56,10 @@ impl Prepared {
     /// Checks a compiled component against the world: what it imports must be offered, what the world exports must be
     /// there.
     pub fn new(engine: &Engine, component: &Component) -> Result<Self, ModuleError> {
-        let mut linker = Linker::new(engine);
-        imports::link(&mut linker)
-            .map_err(|error| ModuleError::Host { reason: format!("linking failed: {error:#}") })?;
-        let pre: InstancePre<Guest> =
-            linker.instantiate_pre(component).map_err(|error| ModuleError::Import { reason: first_line(&error) })?;
-        let pre = WebhookModulePre::new(pre).map_err(|error| ModuleError::World { reason: first_line(&error) })?;
+        let pre = linked(engine, component)?;
+        let pre = WebhookModulePre::new(pre).map_err(|error| ModuleError::World {
+            reason: format!("hookbox:webhook/webhook-module@1.0.0: {}", first_line(&error)),
+        })?;
         Ok(Self { engine: engine.clone(), pre })
     }
 
@@ -88,10 +86,7 @@ impl Prepared {
         now_ms: UnixMs,
         seed: u64,
     ) -> Result<Instance, Failed> {
-        let mut store = Store::new(&self.engine, Guest::new(surroundings, limits, now_ms, seed));
-        store.limiter(|guest| &mut guest.memory);
-        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-        store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+        let mut store = store(&self.engine, surroundings, limits, now_ms, seed);
         match arm(&mut store, limits).and_then(|()| self.pre.instantiate(&mut store)) {
             Ok(module) => Ok(Instance { store, module, limits: limits.clone() }),
             Err(error) => Err(Failed {
@@ -101,6 +96,38 @@ impl Prepared {
             }),
         }
     }
+}
+
+/// A compiled component whose imports are all offered.
+fn linked(engine: &Engine, component: &Component) -> Result<InstancePre<Guest>, ModuleError> {
+    let mut linker = Linker::new(engine);
+    imports::link(&mut linker).map_err(|error| ModuleError::Host { reason: format!("linking failed: {error:#}") })?;
+    linker.instantiate_pre(component).map_err(|error| ModuleError::Import { reason: first_line(&error) })
+}
+
+/// Instantiates a component of any world once, under these limits, and throws the instance away.
+pub fn try_out(
+    engine: &Engine,
+    component: &Component,
+    surroundings: Surroundings,
+    limits: &GuestLimits,
+    now_ms: UnixMs,
+) -> Result<Cost, ModuleError> {
+    let pre = linked(engine, component)?;
+    let mut store = store(engine, surroundings, limits, now_ms, 0);
+    match arm(&mut store, limits).and_then(|()| pre.instantiate(&mut store)) {
+        Ok(_) => Ok(cost(&store, limits)),
+        Err(error) => Err(classify(&error, store.data(), limits)),
+    }
+}
+
+/// A store with all limits on it but fuel and time.
+fn store(engine: &Engine, surroundings: Surroundings, limits: &GuestLimits, now_ms: UnixMs, seed: u64) -> Store<Guest> {
+    let mut store = Store::new(engine, Guest::new(surroundings, limits, now_ms, seed));
+    store.limiter(|guest| &mut guest.memory);
+    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+    store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+    store
 }
 
 /// An instantiated component. Thrown away after one call, unless its owner chose to have it used again.
@@ -113,7 +140,7 @@ pub struct Instance {
 /// An instance that could not be made.
 #[derive(Debug)]
 pub struct Failed {
-    error: ModuleError,
+    pub(super) error: ModuleError,
     log: LogLines,
     cost: Cost,
 }

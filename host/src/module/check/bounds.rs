@@ -1,0 +1,244 @@
+//! How large a component is in every way that costs the compiler something, and whether it is within the bounds.
+//!
+//! One pass over the bytes: each count is held to its bound before what is counted is validated, so that the pass takes no
+//! longer than the bytes are many. Validation by the engine's own rules comes with it, so that the compiler is never
+//! given what is not WebAssembly.
+
+mod depth;
+
+use serde::Serialize;
+use wasmparser::{
+    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader, Parser,
+    Payload, ValidPayload, Validator, ValidatorResources,
+};
+
+use self::depth::Depths;
+use crate::{module::engine, settings::ModuleSettings};
+
+/// A component, counted. What is nested in it is counted with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Shape {
+    /// Modules and components in it.
+    pub nested: u64,
+    /// How deep they are nested.
+    pub nesting: u64,
+    /// Functions with a body.
+    pub functions: u64,
+    /// Bytes of the largest function.
+    pub function_bytes: u64,
+    /// Locals of the function that has most, parameters included.
+    pub locals: u64,
+    /// Locals times blocks of the function where that is most: what the compiler's memory grows with.
+    pub function_weight: u64,
+    /// Targets of branch tables in the function that has most.
+    pub branch_targets: u64,
+    /// Types.
+    pub types: u64,
+    /// How deep types are built of types.
+    pub type_depth: u64,
+    /// Imports and exports.
+    pub ports: u64,
+    /// Memories.
+    pub memories: u64,
+    /// Tables.
+    pub tables: u64,
+    /// Bytes of names and debug information, which nobody reads here.
+    pub debug_bytes: u64,
+}
+
+/// Why a component is not compiled.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It is broken, or breaks WebAssembly's rules.
+    Invalid(String),
+    /// There is more of something than is taken.
+    Excess(String),
+}
+
+impl From<BinaryReaderError> for Unfit {
+    fn from(error: BinaryReaderError) -> Self {
+        let cut = if error.message().starts_with("unexpected end") { "it is cut off, or broken: " } else { "" };
+        Self::Invalid(format!("{cut}{error}"))
+    }
+}
+
+/// Counts and validates the component.
+pub fn measure(component: &[u8], settings: &ModuleSettings) -> Result<Shape, Unfit> {
+    let mut pass = Pass {
+        settings,
+        shape: Shape::default(),
+        validator: Validator::new_with_features(engine::features()),
+        allocations: FuncValidatorAllocations::default(),
+        depths: vec![Depths::default()],
+    };
+    for payload in Parser::new(0).parse_all(component) {
+        pass.payload(&payload?)?;
+    }
+    Ok(pass.shape)
+}
+
+struct Pass<'a> {
+    settings: &'a ModuleSettings,
+    shape: Shape,
+    validator: Validator,
+    allocations: FuncValidatorAllocations,
+    /// Of the component, and of each that is open in it.
+    depths: Vec<Depths>,
+}
+
+impl Pass<'_> {
+    fn payload(&mut self, payload: &Payload<'_>) -> Result<(), Unfit> {
+        self.count(payload)?;
+        if let ValidPayload::Func(function, body) = self.validator.payload(payload)? {
+            self.function(function, &body)?;
+        }
+        Ok(())
+    }
+
+    /// Before validation.
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), Unfit> {
+        let (bounds, shape) = (self.settings, &mut self.shape);
+        match payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
+                self.depths.push(Depths::default());
+                let nesting = self.depths.len() as u64 - 1;
+                shape.nesting = shape.nesting.max(nesting);
+                within("is nested", nesting, "levels deep", "modules.nesting_max", bounds.nesting_max)?;
+                shape.nested += 1;
+                within("has", shape.nested, "modules and components in it", "modules.nested_max", bounds.nested_max)?;
+            }
+            Payload::End(_) => drop(self.depths.pop()),
+            Payload::CodeSectionStart { count, .. } => {
+                shape.functions += u64::from(*count);
+                within("has", shape.functions, "functions", "modules.functions_max", bounds.functions_max)?;
+            }
+            Payload::CodeSectionEntry(body) => {
+                let bytes = body.range().end.saturating_sub(body.range().start);
+                shape.function_bytes = shape.function_bytes.max(bytes);
+                within("has a function of", bytes, "bytes", "modules.function_bytes_max", bounds.function_bytes_max)?;
+            }
+            Payload::TypeSection(types) => self.types(u64::from(types.count()))?,
+            Payload::CoreTypeSection(types) => self.types(u64::from(types.count()))?,
+            Payload::ComponentTypeSection(types) => {
+                for ty in types.clone() {
+                    let Some(depths) = self.depths.last_mut() else { continue };
+                    let (types, depth) = depths.add(&ty?);
+                    self.types(types)?;
+                    self.shape.type_depth = self.shape.type_depth.max(depth);
+                    within("has types", depth, "levels deep", "modules.type_depth_max", bounds.type_depth_max)?;
+                }
+            }
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases.clone() {
+                    let alias = alias?;
+                    let Some((inner, outer)) = self.depths.split_last_mut() else { continue };
+                    inner.alias(&alias, outer);
+                }
+            }
+            Payload::ImportSection(imports) => self.ports(u64::from(imports.count()))?,
+            Payload::ExportSection(exports) => self.ports(u64::from(exports.count()))?,
+            Payload::ComponentImportSection(imports) => {
+                self.ports(u64::from(imports.count()))?;
+                for import in imports.clone() {
+                    let ty = import?.ty;
+                    if let Some(depths) = self.depths.last_mut() {
+                        depths.named(&ty);
+                    }
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                self.ports(u64::from(exports.count()))?;
+                for export in exports.clone() {
+                    let export = export?;
+                    if let Some(depths) = self.depths.last_mut() {
+                        depths.exported(&export);
+                    }
+                }
+            }
+            Payload::MemorySection(memories) => {
+                shape.memories += u64::from(memories.count());
+                within("has", shape.memories, "memories", "modules.memories_max", bounds.memories_max)?;
+            }
+            Payload::TableSection(tables) => {
+                shape.tables += u64::from(tables.count());
+                within("has", shape.tables, "tables", "modules.tables_max", bounds.tables_max)?;
+            }
+            Payload::CustomSection(custom) if is_for_people(custom.name()) => {
+                shape.debug_bytes += custom.data().len() as u64;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn types(&mut self, more: u64) -> Result<(), Unfit> {
+        self.shape.types += more;
+        within("has", self.shape.types, "types", "modules.types_max", self.settings.types_max)
+    }
+
+    fn ports(&mut self, more: u64) -> Result<(), Unfit> {
+        self.shape.ports += more;
+        within("has", self.shape.ports, "imports and exports", "modules.ports_max", self.settings.ports_max)
+    }
+
+    /// Validates and counts in one pass.
+    fn function(&mut self, function: FuncToValidate<ValidatorResources>, body: &FunctionBody<'_>) -> Result<(), Unfit> {
+        let (bounds, shape) = (self.settings, &mut self.shape);
+        let mut validator = function.into_validator(std::mem::take(&mut self.allocations));
+        let mut reader = body.get_binary_reader();
+        validator.read_locals(&mut reader)?;
+        let locals = u64::from(validator.len_locals());
+        shape.locals = shape.locals.max(locals);
+        within("has a function with", locals, "locals", "modules.locals_max", bounds.locals_max)?;
+        let (mut targets, mut blocks) = (0, 1);
+        let mut operators = OperatorsReader::new(reader);
+        while !operators.eof() {
+            let at = operators.original_position();
+            let operator = operators.read()?;
+            match &operator {
+                Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::BrIf { .. } => {
+                    blocks += 1;
+                    let weight = locals * blocks;
+                    let what = "locals times blocks";
+                    within(
+                        "has a function of",
+                        weight,
+                        what,
+                        "modules.function_weight_max",
+                        bounds.function_weight_max,
+                    )?;
+                }
+                Operator::BrTable { targets: table } => {
+                    targets += u64::from(table.len());
+                    let what = "targets of branch tables";
+                    within(
+                        "has a function with",
+                        targets,
+                        what,
+                        "modules.branch_targets_max",
+                        bounds.branch_targets_max,
+                    )?;
+                }
+                _ => {}
+            }
+            validator.op(at, &operator)?;
+        }
+        operators.finish()?;
+        shape.branch_targets = shape.branch_targets.max(targets);
+        shape.function_weight = shape.function_weight.max(locals * blocks);
+        self.allocations = validator.into_allocations();
+        Ok(())
+    }
+}
+
+/// `it {verb} {there} {what}; at most {most} are taken ({setting})`.
+fn within(verb: &str, there: u64, what: &str, setting: &str, most: u64) -> Result<(), Unfit> {
+    if there <= most {
+        return Ok(());
+    }
+    Err(Unfit::Excess(format!("it {verb} {there} {what}; at most {most} are taken ({setting})")))
+}
+
+fn is_for_people(section: &str) -> bool {
+    section == "name" || section == "component-name" || section.starts_with(".debug_")
+}
