@@ -14,12 +14,18 @@ pub mod compiler;
 pub mod guest;
 pub mod guest_log;
 pub mod imports;
+pub mod world;
 pub mod sandbox;
+pub mod quarantine;
 pub mod workers;
 pub mod description;
 pub mod loaded;
+pub mod transform;
+pub mod transform_table;
 pub mod registry;
+pub mod charging;
 pub mod calling;
+pub mod transforming;
 pub mod watcher;
 pub mod dead_letter;
 
@@ -27,6 +33,8 @@ use thiserror::Error;
 
 pub use loaded::{Handled, Made, Module, Origin};
 pub use registry::Modules;
+pub use transform::Transform;
+pub use transform_table::TransformTable;
 
 /// What a module did wrong, or what is wrong with it. Charged to the module, except for [`ModuleError::Host`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -45,9 +53,9 @@ pub enum ModuleError {
         reason: String,
     },
     /// It lacks an export of the world, or has it with other types.
-    #[error("it does not fit the world hookbox:webhook/webhook-module@1.0.0: {reason}")]
+    #[error("it does not fit the world {reason}")]
     World {
-        /// Which export.
+        /// Which world, and which export.
         reason: String,
     },
     /// Its metadata or bindings are out of bounds.

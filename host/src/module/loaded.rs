@@ -1,23 +1,19 @@
 //! One module: a component that was compiled, checked and asked for its metadata, and the calls into it.
 
-use std::{
-    collections::VecDeque,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
-use arc_swap::ArcSwapOption;
 use ring::digest;
 use serde_json::Value;
 
 use super::{
     ModuleError,
-    bindings::hookbox::webhook::types as wit,
+    bindings::{WebhookModule, hookbox::webhook::types as wit},
     compiler::Compiler,
     description::{Binding, Metadata, checked_bindings},
     engine::Engines,
     guest::{GuestLimits, Surroundings},
     guest_log::LogLines,
+    quarantine::Quarantine,
     sandbox::{Called, Prepared},
 };
 use crate::{
@@ -54,8 +50,7 @@ pub struct Module {
     prepared: Prepared,
     surroundings: Surroundings,
     bounds: Bounds,
-    faults: Mutex<VecDeque<UnixMs>>,
-    quarantine: ArcSwapOption<String>,
+    pub(super) quarantine: Quarantine,
 }
 
 /// The bounds of a module's calls.
@@ -64,8 +59,6 @@ struct Bounds {
     guest: GuestLimits,
     events_max: usize,
     output_bytes_max: usize,
-    fault_count: usize,
-    fault_window_ms: u64,
     firing: Arc<FiringSettings>,
 }
 
@@ -108,7 +101,7 @@ impl Loader {
     ) -> Result<Module, ModuleError> {
         let engine = self.engines.for_component(component);
         let compiled = self.compiler.load(engine, component)?;
-        let prepared = Prepared::new(engine, &compiled)?;
+        let prepared = Prepared::<WebhookModule>::new(engine, &compiled)?;
         let bounds = Bounds::new(&self.modules, &self.firing);
         let load = GuestLimits {
             time_limit_ms: bounds.guest.time_limit_ms * LOAD_TIME_FACTOR,
@@ -134,8 +127,7 @@ impl Loader {
             prepared,
             surroundings,
             bounds,
-            faults: Mutex::default(),
-            quarantine: ArcSwapOption::empty(),
+            quarantine: Quarantine::new(&self.modules),
         })
     }
 }
@@ -144,16 +136,9 @@ impl Bounds {
     fn new(settings: &ModuleSettings, firing: &Arc<FiringSettings>) -> Self {
         let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
-            guest: GuestLimits {
-                memory_bytes_max: size(settings.memory_bytes_max),
-                fuel_max: settings.fuel_max,
-                time_limit_ms: settings.time_limit_ms,
-                log_bytes_max: size(settings.log_bytes_max),
-            },
+            guest: GuestLimits::new(settings),
             events_max: size(settings.events_max),
             output_bytes_max: size(settings.output_bytes_max),
-            fault_count: size(settings.fault_count),
-            fault_window_ms: settings.fault_window_ms,
             firing: Arc::clone(firing),
         }
     }
@@ -167,22 +152,7 @@ impl Module {
 
     /// Why it is in quarantine, when it is.
     pub fn quarantine(&self) -> Option<Arc<String>> {
-        self.quarantine.load_full()
-    }
-
-    /// Counts a fault; `true` when this one put the module into quarantine.
-    pub fn charge(&self, error: &ModuleError, now_ms: UnixMs) -> bool {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.push_back(now_ms);
-        while faults.front().is_some_and(|at| at + self.bounds.fault_window_ms <= now_ms) {
-            faults.pop_front();
-        }
-        if faults.len() < self.bounds.fault_count || self.quarantine.load().is_some() {
-            return false;
-        }
-        let reason = format!("failed {} times within {} ms, last: {error}", faults.len(), self.bounds.fault_window_ms);
-        self.quarantine.store(Some(Arc::new(reason)));
-        true
+        self.quarantine.reason()
     }
 
     /// Hands the message to a fresh instance. Blocks; for the workers' threads only.
@@ -222,10 +192,7 @@ impl Module {
             Ok(Err(wit::HandleError::NotMine)) => Ok(Handled::NotMine),
             Ok(Err(wit::HandleError::Malformed(reason))) => Ok(Handled::Malformed(bounded(&reason))),
             Ok(Err(wit::HandleError::Failed(reason))) => Err(ModuleError::Failed { reason: bounded(&reason) }),
-            Err(ModuleError::Trap { reason }) => Err(ModuleError::Trap {
-                reason: last_words(&log).map_or_else(|| reason.clone(), |words| format!("{reason} ({words})")),
-            }),
-            Err(error) => Err(error),
+            Err(error) => Err(with_last_words(error, &log)),
         };
         Called { result, log, cost }
     }
@@ -296,14 +263,15 @@ fn seed(message: &Message) -> u64 {
     })
 }
 
-/// The panic's text, which the SDK, or Rust's own hook, logs before the trap: it says more than "unreachable".
-fn last_words(log: &LogLines) -> Option<String> {
+/// A trap with the panic's text, which the SDK, or Rust's own hook, logs before it: it says more than "unreachable".
+pub(super) fn with_last_words(error: ModuleError, log: &LogLines) -> ModuleError {
+    let ModuleError::Trap { reason } = error else { return error };
     // Rust's hook ends with a note on backtraces.
-    let line = log.lines.iter().rev().find(|line| !line.text.starts_with("note: "))?;
-    Some(bounded(&line.text))
+    let last = log.lines.iter().rev().find(|line| !line.text.starts_with("note: "));
+    ModuleError::Trap { reason: last.map_or(reason.clone(), |line| format!("{reason} ({})", bounded(&line.text))) }
 }
 
 /// A module's own words, short enough for a log line and a record.
-fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(500).collect()
 }
