@@ -34,7 +34,7 @@ pub struct Attempt {
     pub at_ms: UnixMs,
     /// 1 for the first try.
     pub try_number: u32,
-    /// The URI of the hook as it was configured then.
+    /// The URI of the hook as it was configured then, or what its transform made of it.
     pub uri: String,
     /// What was sent.
     pub request: SentRequest,
@@ -48,6 +48,21 @@ pub struct Attempt {
     pub retries_left: u32,
     /// The event whose payload is to be kept beside the record, because the request's body does not show it as JSON.
     pub payload: Option<Arc<Event>>,
+    /// The transform that it went through, when the hook has one.
+    pub transform: Option<Box<TransformRun>>,
+}
+
+/// What of a transform is recorded with an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransformRun {
+    /// `account/name`; the name alone when there is no such transform.
+    pub id: ModuleId,
+    /// The semantic version; what the hook asks for when it is not there.
+    pub version: String,
+    /// SHA-256 of the component; `None` when it is not there.
+    pub digest: Option<String>,
+    /// What the call burnt; 0 when there was none.
+    pub fuel: u64,
 }
 
 /// The request as it went out, fit for the log: secrets are masked.
@@ -82,6 +97,8 @@ pub enum Outcome {
         /// For people: what was tried and what came back.
         detail: String,
     },
+    /// The hook's transform dropped it: nothing was sent, and nothing shall be.
+    Dropped,
 }
 
 /// Why a try got no answer. The words are those of the records and counters.
@@ -137,8 +154,8 @@ impl Attempt {
 }
 
 impl Outcome {
-    /// Success is any 2xx.
+    /// Success is any 2xx, and what was dropped on purpose.
     pub fn is_success(&self) -> bool {
-        matches!(self, Outcome::Answered { status: 200..=299, .. })
+        matches!(self, Outcome::Answered { status: 200..=299, .. } | Outcome::Dropped)
     }
 }

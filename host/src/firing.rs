@@ -1,7 +1,7 @@
 //! Stage 4, fire: one firing to its end.
 //!
-//! The cast: [`Firer`] makes tries of firings; [`request`] says what goes out, [`client`] sends it, [`retry`] judges
-//! what came back; [`lanes`] keep hooks from taking each other's places; [`scheduler`] brings back what was stored.
+//! The cast: [`Firer`] makes tries of firings; [`transform`] says what a hook's transform may make of one, [`request`] says
+//! what goes out, [`client`] sends it, [`retry`] judges what came back; [`lanes`] keep hooks from taking each other's places; [`scheduler`] brings back what was stored.
 //!
 //! The life of a firing: matched, it is tried at once. It ends with the row of its last attempt committed; or it is
 //! stored, to be tried later by whichever process claims it: because it failed and may be retried, because it is still
@@ -16,6 +16,8 @@ pub mod address_policy;
 pub mod client;
 pub mod lanes;
 pub mod request;
+pub mod transform;
+mod transforming;
 pub mod retry;
 pub mod resend;
 pub mod resend_jobs;
@@ -30,15 +32,18 @@ use std::{
 };
 
 use metrics::{counter, histogram};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::TaskTracker;
 
-use self::{client::Client, lanes::Lanes, retry::Verdict, signature::Secret};
+use self::{
+    client::Client, lanes::Lanes, retry::Verdict, signature::Secret, transform::Rewritten, transforming::ToSend,
+};
 use crate::{
     attempt::{Attempt, Fault, Outcome, SentRequest, disabler::Disabler, log::AttemptLog},
     clock::Clock,
     hook::{Hook, table::HookTable},
     message::{Firing, LeaseToken, Target, UnixMs},
+    module::Modules,
     settings::FiringSettings,
     store::{
         Entry, FiringChange, StoreError,
@@ -52,6 +57,8 @@ pub struct Firer {
     pub settings: Arc<FiringSettings>,
     /// Asked before every try: a disabled hook sends nothing.
     pub hooks: Arc<HookTable>,
+    /// Whose transforms hooks use.
+    pub modules: Arc<Modules>,
     /// Opens what hooks are signed with.
     pub key: Arc<HostKey>,
     /// Sends.
@@ -183,12 +190,32 @@ impl Firer {
         Ok(())
     }
 
-    /// Makes the request, sends it, and says what happened; nothing is judged yet.
+    /// Has the hook's transform look at it, makes the request, sends it, and says what happened; nothing is judged yet.
     async fn tried(&self, firing: &Firing, hook: &Hook) -> Attempt {
-        let at_ms = self.clock.now_ms();
-        let (sent, outcome, took) = self.send(firing, hook, at_ms).await;
+        let (at_ms, began) = (self.clock.now_ms(), Instant::now());
+        let timeout = self.timeout(hook);
+        let (to_send, transform) = match hook.rare.as_ref().and_then(|rare| rare.transform.as_ref()) {
+            None => (None, None),
+            Some(wanted) => {
+                let (to_send, run) = self.transformed(firing, hook, wanted, timeout).await;
+                (Some(to_send), Some(Box::new(run)))
+            }
+        };
+        let (sent, uri, outcome) = match to_send {
+            None => {
+                let (sent, outcome) = self.send(firing, hook, None, at_ms, timeout).await;
+                (sent, None, outcome)
+            }
+            Some(ToSend::Rewritten(rewritten)) => {
+                let rest = timeout.saturating_sub(began.elapsed());
+                let (sent, outcome) = self.send(firing, hook, Some(&rewritten), at_ms, rest).await;
+                (sent, Some(rewritten.uri), outcome)
+            }
+            Some(ToSend::Nothing(outcome)) => (SentRequest::default(), None, outcome),
+        };
         let try_number = firing.tries + 1;
-        let shown = request::shows_payload(hook, &sent);
+        // What a transform made of it is no payload to send again: that goes through the transform anew.
+        let shown = transform.is_none() && request::shows_payload(hook, &sent);
         Attempt {
             id: Attempt::new_id(at_ms),
             webhook_id: firing.id.clone(),
@@ -198,31 +225,58 @@ impl Firer {
             module: firing.event.module.clone(),
             at_ms,
             try_number,
-            uri: hook.uri.to_string(),
+            uri: uri.unwrap_or_else(|| hook.uri.to_string()),
             request: sent,
             outcome,
-            duration_ms: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             next_try_ms: None,
             retries_left: retry::retries_left(hook, try_number),
             payload: (!shown).then(|| Arc::clone(&firing.event)),
+            transform,
         }
     }
 
     /// Makes the request and sends it. A request that cannot be made is an outcome too: what is wrong is in the hook.
-    async fn send(&self, firing: &Firing, hook: &Hook, at_ms: UnixMs) -> (SentRequest, Outcome, Duration) {
+    async fn send(
+        &self,
+        firing: &Firing,
+        hook: &Hook,
+        rewritten: Option<&Rewritten>,
+        at_ms: UnixMs,
+        timeout: Duration,
+    ) -> (SentRequest, Outcome) {
+        let unmade = |fault, detail| (SentRequest::default(), Outcome::Failed { fault, detail });
         let secrets = match self.secrets(hook, at_ms) {
             Ok(secrets) => secrets,
             Err(error) => {
                 let detail = format!("the hook's secret cannot be opened ({error}); set a new one");
-                return (SentRequest::default(), Outcome::Failed { fault: Fault::BadRequest, detail }, Duration::ZERO);
+                return unmade(Fault::BadRequest, detail);
             }
         };
-        let with = request::Firing { id: &firing.id, cluster_id: &self.cluster_id, now_ms: at_ms, secrets: &secrets };
-        let (prepared, sent) = request::prepare(hook, &firing.event, with);
+        let with = request::Firing {
+            id: &firing.id,
+            cluster_id: &self.cluster_id,
+            now_ms: at_ms,
+            secrets: &secrets,
+            rewritten,
+            body_bytes_max: usize::try_from(self.settings.body_bytes_max).unwrap_or(usize::MAX),
+        };
+        let (prepared, sent) = match request::prepare(hook, &firing.event, with) {
+            Ok(request) => request,
+            Err(too_long) => {
+                let fault = if rewritten.is_some() { Fault::TransformFailed } else { Fault::BadRequest };
+                return unmade(fault, too_long.to_string());
+            }
+        };
+        let (outcome, _) = self.client.send(prepared, timeout).await;
+        (sent, outcome)
+    }
+
+    /// How long a try of the hook may take, its transform included.
+    fn timeout(&self, hook: &Hook) -> Duration {
         let own_ms = hook.rare.as_ref().and_then(|rare| rare.timeout_ms).map(u64::from);
         let timeout_ms = own_ms.unwrap_or(self.settings.request_timeout_ms).min(self.settings.request_timeout_ms_max);
-        let (outcome, took) = self.client.send(prepared, Duration::from_millis(timeout_ms)).await;
-        (sent, outcome, took)
+        Duration::from_millis(timeout_ms)
     }
 
     /// The secrets that the hook's requests are signed with at this time, newest first.
@@ -279,26 +333,29 @@ fn change(firing: Firing, verdict: &Verdict, at_ms: UnixMs) -> FiringChange {
 /// One line for each try, with what somebody looks for: no bodies, no secrets.
 fn canonical_line(attempt: &Attempt) {
     let (result, fault) = match &attempt.outcome {
+        Outcome::Dropped => ("dropped", ""),
         outcome if outcome.is_success() => ("delivered", ""),
         Outcome::Answered { .. } => ("failed", "status"),
         Outcome::Failed { fault, .. } => ("failed", fault.as_str()),
     };
     let status = match &attempt.outcome {
         Outcome::Answered { status, .. } => Some(*status),
-        Outcome::Failed { .. } => None,
+        Outcome::Failed { .. } | Outcome::Dropped => None,
     };
     counter!("hookbox_attempts_total", "result" => result, "fault" => fault).increment(1);
     histogram!("hookbox_attempt_seconds").record(Duration::from_millis(attempt.duration_ms).as_secs_f64());
     let detail = match &attempt.outcome {
         Outcome::Failed { detail, .. } => Some(detail),
-        Outcome::Answered { .. } => None,
+        Outcome::Answered { .. } | Outcome::Dropped => None,
     };
+    let transform = attempt.transform.as_ref().map(|run| run.id.as_str());
     tracing::info!(
         target: "hookbox::attempt",
         webhook_id = %attempt.webhook_id,
         account = %attempt.account,
         hook = %attempt.hook,
         event = attempt.hook_event,
+        transform,
         try_number = attempt.try_number,
         result,
         fault,

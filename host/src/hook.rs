@@ -18,7 +18,7 @@ pub mod table;
 #[cfg(test)]
 pub(crate) mod fixtures;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,6 +29,9 @@ use crate::message::{AccountId, HookId, Object, UnixMs};
 
 /// The hook event that takes every event.
 pub const EVENT_ALL: &str = "all";
+
+/// What a hook's `transform.version` says when it follows the active version.
+pub const ACTIVE_VERSION: &str = "active";
 
 /// A hook as it is stored: KAZOO's document with what Hookbox adds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,6 +111,26 @@ pub struct RareFields {
     pub signature: SignatureKind,
     /// Conditions on the payload; all must hold.
     pub filter: Vec<Condition>,
+    /// What may rewrite or drop its firings.
+    pub transform: Option<TransformUse>,
+}
+
+/// The transform that a hook's firings go through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TransformUse {
+    /// Its name, looked for with the hook's account and then those above it.
+    pub module: String,
+    /// [`ACTIVE_VERSION`], a semantic version, or a digest.
+    pub version: String,
+    /// Pairs for its `settings` import, over those that it was registered with. Lists and objects are JSON text.
+    pub settings: BTreeMap<String, String>,
+}
+
+impl TransformUse {
+    /// Whether it is the active version, whichever that is when the hook fires.
+    pub fn follows_active(&self) -> bool {
+        self.version == ACTIVE_VERSION
+    }
 }
 
 /// With what verb a hook is fired.

@@ -16,12 +16,18 @@ pub mod check;
 pub mod guest;
 pub mod guest_log;
 pub mod imports;
+pub mod world;
 pub mod sandbox;
+pub mod quarantine;
 pub mod workers;
 pub mod description;
 pub mod loaded;
+pub mod transform;
+pub mod transform_table;
 pub mod registry;
+pub mod charging;
 pub mod calling;
+pub mod transforming;
 pub mod watcher;
 pub mod dead_letter;
 
@@ -30,6 +36,8 @@ use thiserror::Error;
 pub use check::Step;
 pub use loaded::{Handled, Made, Module, Origin};
 pub use registry::Modules;
+pub use transform::Transform;
+pub use transform_table::TransformTable;
 
 /// What a module did wrong, or what is wrong with it. Charged to the module, except for [`ModuleError::Host`].
 #[derive(Clone, Debug, Error, PartialEq, Eq)]

@@ -37,7 +37,8 @@ fn main() {
         Compiler::new(folder.path(), &[7; 32], usize::MAX, CompileHelper::new(None, &settings)).expect("a cache");
     let (_, component) = BUILT_IN.iter().find(|(name, _)| *name == MODULE).expect("it is built in");
     let engine = engines.for_component(component);
-    let prepared = Prepared::new(engine, &compiler.load(engine, component).expect("it compiles")).expect("it fits");
+    let prepared: Prepared =
+        Prepared::new(engine, &compiler.load(engine, component).expect("it compiles")).expect("it fits");
     let limits = GuestLimits {
         memory_bytes_max: usize::try_from(settings.memory_bytes_max).expect("a size"),
         fuel_max: settings.fuel_max,

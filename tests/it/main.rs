@@ -16,6 +16,7 @@ mod bulk_requests;
 mod kazoo_beside;
 mod kazoo_newcomers;
 mod bad_modules;
+mod transforms;
 mod refused_modules;
 mod uploads;
 mod hostile_receivers;

@@ -49,7 +49,7 @@ pub struct AttemptBody {
     pub duration_ms: u64,
     /// 1 for the first try.
     pub r#try: u32,
-    /// Where to, as the hook said then.
+    /// Where to, as the hook said then, or its transform.
     pub uri: String,
     /// `GET`, `POST` or `PUT`; empty when no request could be made.
     pub method: String,
@@ -79,6 +79,25 @@ pub struct AttemptBody {
     pub retries_left: Option<Value>,
     /// When the next try is due, seconds since year 0.
     pub next_try: Option<u64>,
+    /// `true` when the hook's transform dropped it: nothing was sent, which is a success.
+    pub dropped: Option<bool>,
+    /// The hook's transform, when it has one.
+    pub transform: Option<TransformRunBody>,
+}
+
+/// The transform that a firing went through.
+#[derive(ToSchema)]
+pub struct TransformRunBody {
+    /// `account/name`; the name alone when there is no such transform.
+    #[schema(example = "acme/to_crm")]
+    pub module: String,
+    /// Its semantic version; what the hook asks for when that is not there.
+    #[schema(example = "1.2.0")]
+    pub version: String,
+    /// SHA-256 of the component, 64 hex digits.
+    pub digest: Option<String>,
+    /// What the call burnt, about one unit an instruction.
+    pub fuel: u64,
 }
 
 /// List the attempts of all hooks of an account, also of those that are gone; newest first.

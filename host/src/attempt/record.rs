@@ -9,7 +9,7 @@ use serde::{
     ser::{SerializeMap, SerializeStruct},
 };
 
-use super::{Attempt, Outcome};
+use super::{Attempt, Outcome, TransformRun};
 use crate::{clock::gregorian_s, message::Object};
 
 /// KAZOO's word in `reason` for an answer that is no success.
@@ -24,6 +24,7 @@ pub fn document(attempt: &Attempt) -> String {
     let answer = match &attempt.outcome {
         Outcome::Answered { body, .. } => body.len(),
         Outcome::Failed { detail, .. } => detail.len(),
+        Outcome::Dropped => 0,
     };
     let mut text = Vec::with_capacity(attempt.request.body.len() + answer + 1024);
     // Writing text keys and values into memory cannot fail; and what is written is UTF-8.
@@ -45,7 +46,7 @@ impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let attempt = self.0;
         let success = attempt.outcome.is_success();
-        let mut fields = serializer.serialize_struct("Attempt", 24)?;
+        let mut fields = serializer.serialize_struct("Attempt", 26)?;
         fields.serialize_field("id", &attempt.id)?;
         fields.serialize_field("account_id", &attempt.account)?;
         fields.serialize_field("hook_id", &attempt.hook)?;
@@ -77,6 +78,10 @@ impl Serialize for Document<'_> {
                 fields.serialize_field("client_error", &Shown(&format_args!("{}: {detail}", fault.as_str())))?;
                 fields.serialize_field("retries", &attempt.retries_left)?;
             }
+            Outcome::Dropped => fields.serialize_field("dropped", &true)?,
+        }
+        if let Some(run) = &attempt.transform {
+            fields.serialize_field("transform", &Transform(run))?;
         }
         if !success {
             match attempt.retries_left {
@@ -87,6 +92,23 @@ impl Serialize for Document<'_> {
         if let Some(next_try_ms) = attempt.next_try_ms {
             fields.serialize_field("next_try", &gregorian_s(next_try_ms))?;
         }
+        fields.end()
+    }
+}
+
+/// The transform that it went through.
+struct Transform<'a>(&'a TransformRun);
+
+impl Serialize for Transform<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let TransformRun { id, version, digest, fuel } = self.0;
+        let mut fields = serializer.serialize_struct("Transform", 4)?;
+        fields.serialize_field("module", id)?;
+        fields.serialize_field("version", version)?;
+        if let Some(digest) = digest {
+            fields.serialize_field("digest", digest)?;
+        }
+        fields.serialize_field("fuel", fuel)?;
         fields.end()
     }
 }
@@ -156,6 +178,7 @@ mod tests {
             next_try_ms: None,
             retries_left: 0,
             payload: None,
+            transform: None,
         }
     }
 
@@ -185,5 +208,18 @@ mod tests {
     fn no_answer_says_what_went_wrong() {
         let detail = "198.51.100.7:443 refused".into();
         assert_snapshot!(pretty(&attempt(Outcome::Failed { fault: Fault::Connection, detail })));
+    }
+
+    #[test]
+    fn what_a_transform_dropped_is_no_failure() {
+        let run =
+            TransformRun { id: "acme/mask".into(), version: "1.0.0".into(), digest: Some("ab".repeat(32)), fuel: 5120 };
+        let attempt = Attempt {
+            request: SentRequest::default(),
+            transform: Some(Box::new(run)),
+            retries_left: 2,
+            ..attempt(Outcome::Dropped)
+        };
+        assert_snapshot!(pretty(&attempt));
     }
 }

@@ -44,6 +44,7 @@ fn answered(outcome: Outcome) -> (u16, Vec<(String, String)>, String, bool) {
     match outcome {
         Outcome::Answered { status, headers, body, body_cut } => (status, headers, body, body_cut),
         Outcome::Failed { fault, detail } => (0, Vec::new(), format!("{fault:?} {detail}"), false),
+        Outcome::Dropped => (0, Vec::new(), "dropped".to_owned(), false),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tests of the request.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -14,8 +14,19 @@ const NOW_MS: UnixMs = 1_614_265_330_999;
 fn prepared(hook: &Value, payload: &Value) -> (PreparedRequest, SentRequest) {
     let secrets = [Secret::parse(SECRET).unwrap()];
     let event = Event { payload: payload.as_object().cloned().unwrap(), ..an_event() };
-    let firing = Firing { id: &"f1r1ng".into(), cluster_id: "c1", now_ms: NOW_MS, secrets: &secrets };
-    prepare(&hook_of(hook), &event, firing)
+    prepare(&hook_of(hook), &event, firing(&secrets)).unwrap()
+}
+
+fn firing(secrets: &[Secret]) -> Firing<'_> {
+    static ID: LazyLock<WebhookId> = LazyLock::new(|| "f1r1ng".into());
+    Firing { id: &ID, cluster_id: "c1", now_ms: NOW_MS, secrets, rewritten: None, body_bytes_max: 100_000 }
+}
+
+/// The payload that a transform would get, with what is written last.
+fn merged(hook: &Value, event: &Event) -> Value {
+    let mut payload: Value = serde_json::from_str(&merged_payload(&hook_of(hook), event)).unwrap();
+    payload["cluster_id"] = json!("c1");
+    payload
 }
 
 fn body(hook: &Value, payload: &Value) -> String {
@@ -97,7 +108,7 @@ fn custom_data_is_merged_and_cluster_id_comes_last() {
     let sent: Value = serde_json::from_str(&body(&hook, &payload)).unwrap();
     assert_eq!(sent.to_string(), r#"{"type":"user","kept":1,"replaced":{"b":2},"added":"x","cluster_id":"c1"}"#);
     let event = Event { payload: payload.as_object().cloned().unwrap(), ..an_event() };
-    assert_eq!(Value::Object(merged_payload(&hook_of(&hook), &event, "c1")), sent);
+    assert_eq!(merged(&hook, &event), sent);
 }
 
 #[test]
@@ -115,8 +126,7 @@ fn the_query_string_joins_what_is_there() {
         let mut hook = hook_of(&json!({"http_verb": "get", "format": "json"}));
         hook.uri = uri.into();
         let event = Event { payload: json!({"a": 1}).as_object().cloned().unwrap(), ..an_event() };
-        let firing = Firing { id: &"i".into(), cluster_id: "c1", now_ms: 0, secrets: &[] };
-        let (request, sent) = prepare(&hook, &event, firing);
+        let (request, sent) = prepare(&hook, &event, firing(&[])).unwrap();
         assert_eq!(request.uri, expected);
         assert_eq!((request.body.as_str(), sent.body.as_str(), sent.method), ("", "", "GET"));
         assert!(!request.headers.iter().any(|(name, _)| name == "content-type"));
@@ -188,11 +198,60 @@ fn what_is_signed_is_what_is_sent() {
 
 #[test]
 fn an_inline_hook_goes_unsigned() {
-    let firing = Firing { id: &"i".into(), cluster_id: "c1", now_ms: NOW_MS, secrets: &[] };
-    let (request, _) = prepare(&hook_of(&json!({})), &an_event(), firing);
+    let (request, _) = prepare(&hook_of(&json!({})), &an_event(), firing(&[])).unwrap();
     assert_eq!(header(&request, "webhook-signature"), None);
-    assert_eq!(header(&request, "webhook-id"), Some("i"));
+    assert_eq!(header(&request, "webhook-id"), Some("f1r1ng"));
     assert_eq!(header(&request, "webhook-timestamp"), Some("1614265330"));
+}
+
+#[test]
+fn what_a_transform_gave_is_sent_in_the_place_of_what_the_hook_says() {
+    let rewritten = |content_type: &str| Rewritten {
+        uri: "https://receiver.example.com/other?q=1".into(),
+        payload: json!({"a": 1, "cluster_id": "the transform's"}).as_object().cloned().unwrap(),
+        headers: vec![("X-Other".into(), "s3cret".into())],
+        content_type: content_type.into(),
+    };
+    let send = |verb: &str, content_type: &str| {
+        let hook = hook_of(&json!({"http_verb": verb, "headers": {"X-Own": "1"}, "custom_data": {"k": "v"}}));
+        let event = Event { payload: json!({"gone": 1}).as_object().cloned().unwrap(), ..an_event() };
+        prepare(&hook, &event, Firing { rewritten: Some(&rewritten(content_type)), ..firing(&[]) }).unwrap()
+    };
+    let header = |headers: &[(String, String)], wanted: &str| {
+        headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.clone())
+    };
+    for (content_type, body) in [
+        ("application/x-www-form-urlencoded", "a=1&cluster_id=c1"),
+        ("Application/X-WWW-Form-Urlencoded; charset=utf-8", "a=1&cluster_id=c1"),
+        ("application/json", "{\n  \"a\": 1,\n  \"cluster_id\": \"c1\"\n}"),
+        ("text/x-anything", "{\n  \"a\": 1,\n  \"cluster_id\": \"c1\"\n}"),
+    ] {
+        let (request, sent) = send("post", content_type);
+        assert_eq!((request.uri.as_str(), request.body.as_str()), ("https://receiver.example.com/other?q=1", body));
+        assert_eq!(header(&request.headers, "content-type").as_deref(), Some(content_type));
+        assert_eq!(header(&request.headers, "X-Other").as_deref(), Some("s3cret"));
+        assert_eq!(header(&sent.headers, "X-Other").as_deref(), Some(MASK));
+        assert_eq!(header(&request.headers, "X-Own"), None);
+    }
+    let (request, _) = send("get", "text/plain");
+    assert_eq!(request.uri, "https://receiver.example.com/other?q=1&a=1&cluster_id=c1");
+    assert_eq!((request.body.as_str(), header(&request.headers, "content-type")), ("", None));
+}
+
+#[test]
+fn a_payload_that_would_make_much_of_little_is_not_sent() {
+    let deep = (0..100).fold(json!(vec![json!([]); 100]), |inner, _| json!({ "a": inner }));
+    let leaves: Object = (0..2000).map(|n| (n.to_string(), json!(n))).collect();
+    let long_names = json!({ "x".repeat(5000): leaves });
+    for (fields, payload) in [
+        (json!({"format": "json"}), json!({"a": deep, "b": deep, "c": deep, "d": deep})),
+        (json!({}), long_names.clone()),
+        (json!({"http_verb": "get"}), long_names),
+    ] {
+        let event = Event { payload: payload.as_object().cloned().unwrap(), ..an_event() };
+        let refused = prepare(&hook_of(&fields), &event, Firing { body_bytes_max: 50_000, ..firing(&[]) });
+        assert_eq!(refused.err(), Some(BodyTooLong { bytes_max: 50_000 }), "{fields}");
+    }
 }
 
 proptest! {
@@ -223,6 +282,6 @@ proptest! {
         let hook = json!({"format": "json", "custom_data": custom});
         let event = Event { payload: json!(payload).as_object().cloned().unwrap(), ..an_event() };
         let sent: Value = serde_json::from_str(&body(&hook, &Value::Object(event.payload.clone()))).unwrap();
-        prop_assert_eq!(sent, Value::Object(merged_payload(&hook_of(&hook), &event, "c1")));
+        prop_assert_eq!(sent, merged(&hook, &event));
     }
 }

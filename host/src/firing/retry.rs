@@ -3,7 +3,7 @@
 //!
 //! | answer | verdict |
 //! |---|---|
-//! | 2xx | delivered |
+//! | 2xx, dropped by the hook's transform | delivered |
 //! | 410 | the hook is disabled |
 //! | what `firing.retry_on` names (a status, `5xx`, `connection`, `timeout`), a transform that failed | tried again while tries are left |
 //! | anything else: other statuses, redirects, a refused address, a request that cannot be made | given up |
@@ -102,6 +102,7 @@ fn is_retried(outcome: &Outcome, retry_on: &[String]) -> bool {
             Fault::TransformFailed => true,
             Fault::AddressRefused | Fault::BadRequest => false,
         },
+        Outcome::Dropped => false,
     }
 }
 
@@ -109,6 +110,7 @@ fn what_happened(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Answered { status, .. } => format!("the receiver answered {status}"),
         Outcome::Failed { fault, detail } => format!("{}: {detail}", fault.as_str()),
+        Outcome::Dropped => "its transform dropped it".to_owned(),
     }
 }
 

@@ -3,17 +3,18 @@
 //! One reader for all comers; [`Origin`] says how strict it is. Text that reads as a number or as a truth value is
 //! converted, as KAZOO does; null is as if absent. All problems of a document are reported together.
 //!
-//! Not judged here, because it needs the modules' metadata: whether `hook` is the name of a known event, and whether
-//! `custom_data` has what the event's modifiers ask for.
+//! Not judged here, because it needs to know what modules there are: whether `hook` is the name of a known event, whether
+//! `custom_data` has what the event's modifiers ask for, and whether there is such a transform.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
+use semver::Version;
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    Condition, Format, Hook, HookProblem, HookProblems, HookRecord, Operator, RareFields, SignatureKind, Verb, headers,
-    problems::path,
+    ACTIVE_VERSION, Condition, Format, Hook, HookProblem, HookProblems, HookRecord, Operator, RareFields,
+    SignatureKind, TransformUse, Verb, headers, problems::path,
 };
 use crate::{
     firing::address_policy,
@@ -88,6 +89,9 @@ pub fn complete(document: &Object, origin: Origin, settings: &FiringSettings) ->
             document.insert(name.to_owned(), json!(number));
         }
     }
+    if let Some(transform) = fields.rare.transform {
+        document.insert("transform".to_owned(), json!(transform));
+    }
     Ok(Completed { document, secret })
 }
 
@@ -160,10 +164,6 @@ impl<'a> Reader<'a> {
             _ => Format::FormData,
         };
         let retries = self.integer("retries", 0..=RETRIES_MAX).unwrap_or(RETRIES_DEFAULT);
-        if self.value("transform").is_some() {
-            let message = "transforms are not available in this version of Hookbox; leave the field out";
-            self.problem(HookProblem::new("transform", "error", message));
-        }
         Fields {
             event,
             uri,
@@ -204,6 +204,7 @@ impl<'a> Reader<'a> {
             rate_limit_per_s: self.small_integer("rate_limit_per_s", settings.rate_limit_per_s_max),
             signature,
             filter: self.filter(),
+            transform: self.transform(),
         }
     }
 
@@ -373,6 +374,49 @@ impl<'a> Reader<'a> {
         read.collect()
     }
 
+    fn transform(&mut self) -> Option<TransformUse> {
+        let fields = self.object("transform")?;
+        let mut reader = Reader::new(fields, self.origin, self.settings);
+        let module = reader.required("module").to_owned();
+        if !module.is_empty() && !is_name(&module) {
+            let message = "is not the name of a transform; use 1 to 64 of a-z 0-9 _";
+            reader.problem(HookProblem::new("module", "wrong_format", message));
+        }
+        let version = reader.text("version").unwrap_or(ACTIVE_VERSION).to_owned();
+        if version != ACTIVE_VERSION && !is_digest(&version) && Version::parse(&version).is_err() {
+            let message =
+                "is no version; use `active`, a semantic version such as 1.2.0, or the 64 hex digits of a digest";
+            reader.problem(HookProblem::new("version", "wrong_format", message).with("value", version.as_str()));
+        }
+        let settings = reader.transform_settings();
+        let within = |mut problem: HookProblem| {
+            problem.field = format!("transform.{}", problem.field);
+            problem
+        };
+        self.problems.extend(reader.problems.into_iter().map(within));
+        Some(TransformUse { module, version, settings })
+    }
+
+    /// Texts, and anything else as the JSON text that the component gets.
+    fn transform_settings(&mut self) -> BTreeMap<String, String> {
+        let pairs = self.object("settings").into_iter().flatten().filter(|(_, value)| !value.is_null());
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let settings: BTreeMap<_, _> = pairs.map(|(key, value)| (key.clone(), text(value))).collect();
+        let (count_max, bytes_max) = (self.settings.transform_settings_max, self.settings.transform_settings_bytes_max);
+        let count = settings.len() as u64;
+        let bytes: u64 = settings.iter().map(|(key, value)| (key.len() + value.len()) as u64).sum();
+        // What was within its bounds when it was saved stays.
+        if self.origin != Origin::Store && count > count_max {
+            let message = format!("{count} settings; use at most {count_max}");
+            self.problem(HookProblem::new("settings", "maxItems", message).with("target", count_max));
+        }
+        if self.origin != Origin::Store && bytes > bytes_max {
+            let message = format!("{bytes} bytes of keys and values; use at most {bytes_max}");
+            self.problem(HookProblem::new("settings", "maxSize", message).with("target", bytes_max));
+        }
+        settings
+    }
+
     /// KAZOO's address check: a URI with `http` or `https` whose host is not an address that may not be dialled.
     fn judge_uri(&mut self, uri: &str) {
         if uri.is_empty() {
@@ -403,6 +447,16 @@ impl<'a> Reader<'a> {
             );
         }
     }
+}
+
+/// Whether the text can be the name of a module or a transform.
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+}
+
+/// Whether the text can be the digest of a component.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| matches!(b, b'a'..=b'f' | b'0'..=b'9'))
 }
 
 fn type_problem(field: String, expected: &'static str, value: &Value) -> HookProblem {

@@ -79,11 +79,53 @@ fn converted_values_are_what_is_stored() {
 }
 
 #[test]
+fn a_transform_is_read() {
+    assert_eq!(hook(json!({"transform": null})).rare, None);
+    let transform = |value: Value| hook(json!({ "transform": value })).rare.unwrap().transform.unwrap();
+    let read = transform(json!({"module": "mask"}));
+    assert_eq!((read.module.as_str(), read.version.as_str(), read.settings.len()), ("mask", "active", 0));
+    assert!(read.follows_active());
+    let digest = "5a".repeat(32);
+    for version in ["1.2.0", "1.0.0-rc.1+build", &digest] {
+        assert!(!transform(json!({"module": "mask", "version": version})).follows_active());
+    }
+    let settings = json!({"text": "t", "number": 5, "list": [1, "a"], "yes": true, "none": null});
+    let read = transform(json!({"module": "mask", "settings": settings}));
+    let pairs = [("list", "[1,\"a\"]"), ("number", "5"), ("text", "t"), ("yes", "true")];
+    assert_eq!(read.settings, pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into());
+    let completed = complete(&document(json!({"transform": {"module": "mask"}})), Origin::Api, &self::settings());
+    assert_eq!(
+        completed.unwrap().document["transform"],
+        json!({"module": "mask", "version": "active", "settings": {}})
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_transform_is_said() {
+    let said = |transform: Value| problems(&document(json!({ "transform": transform })), Origin::Api);
+    assert!(said(json!("mask")).contains("transform: Value did not match type(s): object"));
+    assert!(said(json!({"version": "1.0.0"})).contains("transform.module: Field is required"));
+    for name in ["Mask", "acme/mask", "a b", &"x".repeat(65)] {
+        assert!(said(json!({"module": name})).contains("is not the name of a transform"), "{name}");
+    }
+    for version in ["latest", "1.0", "", &"5A".repeat(32)] {
+        assert!(said(json!({"module": "m", "version": version})).contains("is no version"), "{version}");
+    }
+    let many: Object = (0..51).map(|n| (n.to_string(), json!(""))).collect();
+    assert!(said(json!({"module": "m", "settings": many})).contains("51 settings; use at most 50"));
+    let long = json!({"key": "x".repeat(4094)});
+    assert!(said(json!({"module": "m", "settings": long})).contains("4097 bytes of keys and values; use at most 4096"));
+    // It was within the bound when it was saved.
+    let stored = record(json!({"transform": {"module": "m", "version": "active", "settings": long}}));
+    assert!(Hook::from_record(&stored, &settings()).is_ok());
+}
+
+#[test]
 fn all_problems_are_reported_together() {
     let bad = object(json!({
         "uri": "ftp://example.com/", "http_verb": "patch", "format": "xml", "retries": 5, "enabled": "perhaps",
         "custom_data": {"a.b": 1}, "headers": {"Host": "x"}, "retry_schedule_s": [1, "soon", 90000], "timeout_ms": 0,
-        "max_in_flight": 1001, "rate_limit_per_s": 1.5, "signature": "rsa", "transform": {"module": "m"}, "secret": "s3cret",
+        "max_in_flight": 1001, "rate_limit_per_s": 1.5, "signature": "rsa", "transform": {"module": "m/n", "version": "1", "settings": 5}, "secret": "s3cret",
         "filter": [{"pointer": "a", "op": "eq"}, {"pointer": "/a", "op": "in", "value": 1}, {"op": "eq"}, {"pointer": "/a", "op": "like"}],
     }));
     let problems = complete(&bad, Origin::Api, &settings()).unwrap_err();
@@ -94,7 +136,6 @@ fn all_problems_are_reported_together() {
     http_verb enum
     format enum
     retries maximum
-    transform error
     enabled type
     custom_data.a%2Eb type
     headers.Host error
@@ -108,6 +149,9 @@ fn all_problems_are_reported_together() {
     filter.1.value wrong_format
     filter.2 wrong_format
     filter.3 wrong_format
+    transform.module wrong_format
+    transform.version wrong_format
+    transform.settings type
     secret wrong_format
     ");
     insta::assert_snapshot!(problems.to_string().replace("; ", ";\n"), @r#"
@@ -117,8 +161,6 @@ fn all_problems_are_reported_together() {
     http_verb: Value not found in enumerated list of values (get, post, put);
     format: Value not found in enumerated list of values (form-data, json);
     retries: Value must be at most 4;
-    transform: transforms are not available in this version of Hookbox;
-    leave the field out;
     enabled: Value did not match type(s): boolean;
     custom_data.a%2Eb: Value did not match type(s): string;
     headers.Host: is set by Hookbox or by the connection;
@@ -137,6 +179,11 @@ fn all_problems_are_reported_together() {
     write {"pointer": "/caller_id_number", "op": "eq", "value": …};
     filter.3: is not a condition (unknown variant `like`, expected one of `eq`, `ne`, `in`, `prefix`, `exists`, `lt`, `gt`);
     write {"pointer": "/caller_id_number", "op": "eq", "value": …};
+    transform.module: is not the name of a transform;
+    use 1 to 64 of a-z 0-9 _;
+    transform.version: is no version;
+    use `active`, a semantic version such as 1.2.0, or the 64 hex digits of a digest;
+    transform.settings: Value did not match type(s): object;
     secret: is no secret;
     write whsec_ and the base64 of 24 to 64 random bytes, or leave it out to have one made
     "#);

@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::{
-    EVENT_ALL, HookProblem, HookProblems, HookRecord,
+    ACTIVE_VERSION, EVENT_ALL, HookProblem, HookProblems, HookRecord,
     document::{self, Completed, Origin},
     modifiers,
 };
-use crate::{message::Object, settings::FiringSettings};
+use crate::{message::Object, module::transform_table::UsableTransform, settings::FiringSettings};
 
 /// What stands in the place of a header's value when a hook is shown; sent back, it keeps the stored value.
 pub const HIDDEN: &str = "(hidden)";
@@ -23,6 +23,8 @@ pub struct Rules<'a> {
     pub settings: &'a FiringSettings,
     /// The events that there are besides `all`, with the modifiers of each.
     pub events: BTreeMap<&'a str, &'a Object>,
+    /// The transforms that hooks of the account may use.
+    pub transforms: Vec<UsableTransform>,
     /// Whether the operator asks.
     pub is_operator: bool,
     /// The longest document, as JSON text, in bytes.
@@ -36,7 +38,7 @@ impl Rules<'_> {
         if let Some(stored) = stored {
             keep_hidden_headers(&mut document, &stored.document);
         }
-        self.check(&document)
+        self.check(&document, stored)
     }
 
     /// The stored document with what a caller wants changed: top-level keys replace, null removes.
@@ -51,7 +53,7 @@ impl Rules<'_> {
         self.whole(document, Some(stored))
     }
 
-    fn check(&self, document: &Object) -> Result<Completed, HookProblems> {
+    fn check(&self, document: &Object, stored: Option<&HookRecord>) -> Result<Completed, HookProblems> {
         let completed = document::complete(document, Origin::Api, self.settings);
         let mut problems = completed.as_ref().err().cloned().unwrap_or_default();
         let event = document.get("hook").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
@@ -63,6 +65,7 @@ impl Rules<'_> {
             let problem = HookProblem::new("hook", "enum", message).with("target", json!(names));
             problems.0.push(problem.with("value", event.as_str()));
         }
+        problems.0.extend(self.missing_transform(document, stored));
         let bytes = serde_json::to_string(document).map_or(0, |text| text.len());
         if bytes > self.bytes_max {
             let message =
@@ -78,6 +81,38 @@ impl Rules<'_> {
             _ => Err(problems),
         }
     }
+
+    /// What is wrong when there is no such transform, or no such version of it. One that the hook has already is not looked
+    /// at: the hook can still be changed, or disabled, when its transform has gone.
+    fn missing_transform(&self, document: &Object, stored: Option<&HookRecord>) -> Option<HookProblem> {
+        let (name, version) = transform_of(document)?;
+        if stored.is_some_and(|stored| transform_of(&stored.document) == Some((name, version))) {
+            return None;
+        }
+        let Some(found) = self.transforms.iter().find(|usable| usable.name == name) else {
+            let names: Vec<_> = self.transforms.iter().map(|usable| usable.name.as_str()).collect();
+            let message =
+                "the account has no such transform, and none above it offers one; push it first, or name one of these";
+            let problem = HookProblem::new("transform.module", "enum", message);
+            return Some(problem.with("target", json!(names)).with("value", name));
+        };
+        let versions: Vec<_> = found.versions.iter().map(|(version, _)| version.as_str()).collect();
+        let message = match version {
+            ACTIVE_VERSION if found.is_active => return None,
+            ACTIVE_VERSION => "no version of the transform is active; activate one, or name one of these",
+            _ if found.versions.iter().any(|(number, digest)| version == number || version == digest) => return None,
+            _ => "the transform has no such version; name one of these, or `active`",
+        };
+        let problem = HookProblem::new("transform.version", "enum", message);
+        Some(problem.with("target", json!(versions)).with("value", version))
+    }
+}
+
+/// Name and version of the transform in a document.
+fn transform_of(document: &Object) -> Option<(&str, &str)> {
+    let transform = document.get("transform")?;
+    let version = transform.get("version").and_then(Value::as_str).unwrap_or(ACTIVE_VERSION);
+    Some((transform.get("module")?.as_str()?, version))
 }
 
 /// Header values are written and never shown, so a document that was read and sent back names none of them.
@@ -155,7 +190,14 @@ mod tests {
         let modifiers = object(json!({"type": {"type": "array", "items": ["user"]}}));
         let (object, parking) = (&modifiers, &Object::new());
         let events = BTreeMap::from([("object", object), ("parking", parking)]);
-        test(&Rules { settings: &settings, events, is_operator: false, bytes_max: 500 })
+        let usable = |name: &str, is_active| UsableTransform {
+            name: name.into(),
+            owner: "a1".into(),
+            versions: vec![("1.0.0".into(), "5a".repeat(32))],
+            is_active,
+        };
+        let transforms = vec![usable("mask", true), usable("idle", false)];
+        test(&Rules { settings: &settings, events, transforms, is_operator: false, bytes_max: 500 })
     }
 
     fn problems(document: Value) -> Object {
@@ -181,6 +223,42 @@ mod tests {
     fn a_document_has_a_bound() {
         let document = json!({"name": "n", "uri": "https://example.com/", "hook": "parking", "note": "x".repeat(500)});
         assert!(problems(document)["data"]["maxLength"]["message"].as_str().is_some_and(|text| text.contains("500")));
+    }
+
+    #[test]
+    fn a_transform_must_be_there() {
+        let with = |transform: Value| json!({"name": "n", "uri": "https://example.com/", "hook": "parking", "transform": transform});
+        for good in [
+            json!({"module": "mask"}),
+            json!({"module": "mask", "version": "1.0.0"}),
+            json!({"module": "idle", "version": "5a".repeat(32)}),
+        ] {
+            with_rules(|rules| rules.whole(object(with(good.clone())), None).expect("it is there"));
+        }
+        let refused = problems(with(json!({"module": "gone"})));
+        assert_eq!(refused["transform.module"]["enum"]["target"], json!(["mask", "idle"]));
+        for (transform, words) in [
+            (json!({"module": "idle"}), "no version of the transform is active"),
+            (json!({"module": "mask", "version": "2.0.0"}), "the transform has no such version"),
+        ] {
+            let refused = problems(with(transform));
+            let problem = &refused["transform.version"]["enum"];
+            assert!(problem["message"].as_str().is_some_and(|message| message.starts_with(words)), "{problem}");
+            assert_eq!(problem["target"], json!(["1.0.0"]));
+        }
+    }
+
+    #[test]
+    fn a_hook_whose_transform_has_gone_can_be_changed() {
+        let transform = json!({"module": "gone", "version": "active", "settings": {}});
+        let record =
+            stored(json!({"name": "n", "uri": "https://example.com/", "hook": "parking", "transform": transform}));
+        let change = |changes: Value| with_rules(|rules| rules.merged(object(changes.clone()), &record));
+        assert_eq!(change(json!({"enabled": false})).expect("it is sound").document["transform"], transform);
+        let other_settings = json!({"transform": {"module": "gone", "settings": {"a": "b"}}});
+        assert!(change(other_settings).is_ok());
+        assert!(change(json!({"transform": {"module": "gone", "version": "1.0.0"}})).is_err());
+        assert!(!change(json!({"transform": null})).expect("it is sound").document.contains_key("transform"));
     }
 
     #[test]

@@ -59,29 +59,56 @@ pub fn read(
                 .push(HookProblem::new(field, "type", "Value did not match type(s): string").with("target", "string"));
             continue;
         };
-        if !is_name(name) {
-            problems.push(HookProblem::new(field, "wrong_format", "is not a header's name; use letters, digits and -"));
-        } else if is_reserved(name) {
-            problems.push(HookProblem::new(field, "error", "is set by Hookbox or by the connection; leave it out"));
-        } else if !is_value(value) {
-            let message = "is not a header's value; leave out line ends, control characters and spaces around it";
-            problems.push(HookProblem::new(field, "wrong_format", message));
-        } else if read.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
-            problems.push(HookProblem::new(field, "error", "is there twice; the case of letters makes no difference"));
-        } else {
-            read.push((name.clone(), value.clone()));
+        match fault_of(name, value, &read) {
+            Some((code, message)) => problems.push(HookProblem::new(field, code, message)),
+            None => read.push((name.clone(), value.clone())),
         }
     }
-    if headers.len() as u64 > count_max {
-        let message = format!("{} headers; use at most {count_max}", headers.len());
+    if let Some(message) = too_many(headers.len(), count_max) {
         problems.push(HookProblem::new("headers", "maxItems", message).with("target", count_max));
     }
-    let bytes: u64 = read.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum();
-    if bytes > bytes_max {
-        let message = format!("{bytes} bytes of names and values; use at most {bytes_max}");
+    if let Some(message) = too_long(&read, bytes_max) {
         problems.push(HookProblem::new("headers", "maxSize", message).with("target", bytes_max));
     }
     read
+}
+
+/// Holds what a transform gave to the same rules; says the first thing that is wrong.
+pub fn judge(headers: &[(String, String)], count_max: u64, bytes_max: u64) -> Result<(), String> {
+    // First, so that comparing each with all before it is bounded.
+    if let Some(message) = too_many(headers.len(), count_max).or_else(|| too_long(headers, bytes_max)) {
+        return Err(message);
+    }
+    for (place, (name, value)) in headers.iter().enumerate() {
+        if let Some((_, message)) = fault_of(name, value, &headers[..place]) {
+            return Err(format!("the header {name}: {message}"));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with a header beside these others: KAZOO's code, and words.
+fn fault_of(name: &str, value: &str, others: &[(String, String)]) -> Option<(&'static str, &'static str)> {
+    if !is_name(name) {
+        Some(("wrong_format", "is not a header's name; use letters, digits and -"))
+    } else if is_reserved(name) {
+        Some(("error", "is set by Hookbox or by the connection; leave it out"))
+    } else if !is_value(value) {
+        Some(("wrong_format", "is not a header's value; leave out line ends, control characters and spaces around it"))
+    } else if others.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+        Some(("error", "is there twice; the case of letters makes no difference"))
+    } else {
+        None
+    }
+}
+
+fn too_many(count: usize, count_max: u64) -> Option<String> {
+    (count as u64 > count_max).then(|| format!("{count} headers; use at most {count_max}"))
+}
+
+fn too_long(headers: &[(String, String)], bytes_max: u64) -> Option<String> {
+    let bytes: u64 = headers.iter().map(|(name, value)| (name.len() + value.len()) as u64).sum();
+    (bytes > bytes_max).then(|| format!("{bytes} bytes of names and values; use at most {bytes_max}"))
 }
 
 #[cfg(test)]

@@ -157,6 +157,7 @@ impl Stages {
         let firer = Arc::new(Firer {
             settings: Arc::clone(&firing),
             hooks: Arc::clone(&hooks),
+            modules: Arc::clone(&modules),
             key,
             client: Client::new(&firing)?,
             lanes: Lanes::new(&firing),

@@ -10,6 +10,7 @@ use super::guest_log::{GuestLog, LogPipe};
 use crate::{
     account::AccountTree,
     message::{AccountId, UnixMs},
+    settings::ModuleSettings,
 };
 
 /// Handles (streams, pollables, …) that one instance may hold.
@@ -88,6 +89,19 @@ pub struct GuestLimits {
     pub time_limit_ms: u64,
     /// What it may log.
     pub log_bytes_max: usize,
+}
+
+impl GuestLimits {
+    /// Those of the operator's settings.
+    pub fn new(settings: &ModuleSettings) -> Self {
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Self {
+            memory_bytes_max: size(settings.memory_bytes_max),
+            fuel_max: settings.fuel_max,
+            time_limit_ms: settings.time_limit_ms,
+            log_bytes_max: size(settings.log_bytes_max),
+        }
+    }
 }
 
 /// Counts memory over all memories and tables of an instance: a limit a memory is none when a component may have four.

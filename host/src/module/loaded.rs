@@ -1,15 +1,11 @@
 //! One module: a component that was compiled, checked and asked for its metadata, and the calls into it.
 
-use std::{
-    collections::VecDeque,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{path::PathBuf, sync::Arc};
 
-use arc_swap::ArcSwapOption;
 use ring::digest;
 use serde_json::Value;
 use tokio::runtime::Handle;
+use wasmtime::{Engine, component::Component};
 
 use super::{
     ModuleError,
@@ -19,6 +15,7 @@ use super::{
     engine::Engines,
     guest::{GuestLimits, Surroundings},
     guest_log::LogLines,
+    quarantine::Quarantine,
     sandbox::{Called, Prepared},
 };
 use crate::{
@@ -55,8 +52,7 @@ pub struct Module {
     prepared: Prepared,
     surroundings: Surroundings,
     bounds: Bounds,
-    faults: Mutex<VecDeque<UnixMs>>,
-    quarantine: ArcSwapOption<String>,
+    pub(super) quarantine: Quarantine,
 }
 
 /// The bounds of a module's calls.
@@ -65,8 +61,6 @@ struct Bounds {
     guest: GuestLimits,
     events_max: usize,
     output_bytes_max: usize,
-    fault_count: usize,
-    fault_window_ms: u64,
     firing: Arc<FiringSettings>,
 }
 
@@ -108,11 +102,7 @@ impl Loader {
         now_ms: UnixMs,
     ) -> Result<Module, ModuleError> {
         let engine = self.engines.for_component(component);
-        let compiled = match &owner {
-            None => self.compiler.load(engine, component)?,
-            // This thread is one that may wait, here for a process.
-            Some(_) => Handle::current().block_on(self.compiler.load_apart(engine, component.into()))?,
-        };
+        let compiled = self.compiled(engine, component, owner.is_some())?;
         let prepared = Prepared::new(engine, &compiled)?;
         let limits = Bounds::new(&self.modules, &self.firing).guest;
         let _running = self.engines.running();
@@ -120,6 +110,16 @@ impl Loader {
         let bindings = self.bindings(&prepared, &surroundings, &limits, now_ms)?;
         let digest = hex::encode(digest::digest(&digest::SHA256, component).as_ref());
         Ok(self.module(prepared, metadata, bindings, digest, origin, owner, surroundings, limits))
+    }
+
+    /// The component, compiled; a tenant's in a process apart. Blocks as long as that takes.
+    pub(super) fn compiled(&self, engine: &Engine, component: &[u8], apart: bool) -> Result<Component, ModuleError> {
+        if apart {
+            // This thread is one that may wait, here for a process.
+            Handle::current().block_on(self.compiler.load_apart(engine, component.into()))
+        } else {
+            self.compiler.load(engine, component)
+        }
     }
 
     /// The bounds of what is asked once, by those of a call.
@@ -183,8 +183,7 @@ impl Loader {
             prepared,
             surroundings,
             bounds: Bounds { guest: limits, ..Bounds::new(&self.modules, &self.firing) },
-            faults: Mutex::default(),
-            quarantine: ArcSwapOption::empty(),
+            quarantine: Quarantine::new(&self.modules),
         }
     }
 }
@@ -193,16 +192,9 @@ impl Bounds {
     fn new(settings: &ModuleSettings, firing: &Arc<FiringSettings>) -> Self {
         let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         Self {
-            guest: GuestLimits {
-                memory_bytes_max: size(settings.memory_bytes_max),
-                fuel_max: settings.fuel_max,
-                time_limit_ms: settings.time_limit_ms,
-                log_bytes_max: size(settings.log_bytes_max),
-            },
+            guest: GuestLimits::new(settings),
             events_max: size(settings.events_max),
             output_bytes_max: size(settings.output_bytes_max),
-            fault_count: size(settings.fault_count),
-            fault_window_ms: settings.fault_window_ms,
             firing: Arc::clone(firing),
         }
     }
@@ -216,22 +208,7 @@ impl Module {
 
     /// Why it is in quarantine, when it is.
     pub fn quarantine(&self) -> Option<Arc<String>> {
-        self.quarantine.load_full()
-    }
-
-    /// Counts a fault; `true` when this one put the module into quarantine.
-    pub fn charge(&self, error: &ModuleError, now_ms: UnixMs) -> bool {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults.push_back(now_ms);
-        while faults.front().is_some_and(|at| at + self.bounds.fault_window_ms <= now_ms) {
-            faults.pop_front();
-        }
-        if faults.len() < self.bounds.fault_count || self.quarantine.load().is_some() {
-            return false;
-        }
-        let reason = format!("failed {} times within {} ms, last: {error}", faults.len(), self.bounds.fault_window_ms);
-        self.quarantine.store(Some(Arc::new(reason)));
-        true
+        self.quarantine.reason()
     }
 
     /// Hands the message to a fresh instance. Blocks; for the workers' threads only.
@@ -271,10 +248,7 @@ impl Module {
             Ok(Err(wit::HandleError::NotMine)) => Ok(Handled::NotMine),
             Ok(Err(wit::HandleError::Malformed(reason))) => Ok(Handled::Malformed(bounded(&reason))),
             Ok(Err(wit::HandleError::Failed(reason))) => Err(ModuleError::Failed { reason: bounded(&reason) }),
-            Err(ModuleError::Trap { reason }) => Err(ModuleError::Trap {
-                reason: last_words(&log).map_or_else(|| reason.clone(), |words| format!("{reason} ({words})")),
-            }),
-            Err(error) => Err(error),
+            Err(error) => Err(with_last_words(error, &log)),
         };
         Called { result, log, cost }
     }
@@ -345,14 +319,15 @@ fn seed(message: &Message) -> u64 {
     })
 }
 
-/// The panic's text, which the SDK, or Rust's own hook, logs before the trap: it says more than "unreachable".
-fn last_words(log: &LogLines) -> Option<String> {
+/// A trap with the panic's text, which the SDK, or Rust's own hook, logs before it: it says more than "unreachable".
+pub(super) fn with_last_words(error: ModuleError, log: &LogLines) -> ModuleError {
+    let ModuleError::Trap { reason } = error else { return error };
     // Rust's hook ends with a note on backtraces.
-    let line = log.lines.iter().rev().find(|line| !line.text.starts_with("note: "))?;
-    Some(bounded(&line.text))
+    let last = log.lines.iter().rev().find(|line| !line.text.starts_with("note: "));
+    ModuleError::Trap { reason: last.map_or(reason.clone(), |line| format!("{reason} ({})", bounded(&line.text))) }
 }
 
 /// A module's own words, short enough for a log line and a record.
-fn bounded(text: &str) -> String {
+pub(super) fn bounded(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(500).collect()
 }

@@ -9,7 +9,10 @@ use std::{
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::{Module, ModuleError, Origin, description::Binding, guest::Surroundings, loaded::Loader, workers::Workers};
+use super::{
+    Module, ModuleError, Origin, TransformTable, charging::Charging, description::Binding, guest::Surroundings,
+    loaded::Loader, workers::Workers,
+};
 use crate::{
     account::AccountTree,
     clock::Clock,
@@ -25,11 +28,14 @@ pub struct Modules {
     /// What could not be loaded, by name, with the reason: for `/readyz` and `doctor`.
     refused: ArcSwap<BTreeMap<String, String>>,
     bindings: watch::Sender<Arc<BTreeSet<BindingKey>>>,
-    loader: Arc<Loader>,
+    pub(super) loader: Arc<Loader>,
     pub(super) workers: Workers,
-    accounts: Arc<AccountTree>,
+    pub(super) accounts: Arc<AccountTree>,
     settings: Arc<BTreeMap<String, String>>,
-    pub(super) clock: Clock,
+    clock: Clock,
+    pub(super) charging: Charging,
+    /// The transforms of tenants.
+    pub transforms: TransformTable,
 }
 
 /// One thing to bind: what the broker needs to know of a [`Binding`], routing key by routing key.
@@ -62,7 +68,9 @@ impl Modules {
             workers,
             accounts,
             settings: Arc::new(settings),
+            charging: Charging { clock: clock.clone() },
             clock,
+            transforms: TransformTable::default(),
         }
     }
 

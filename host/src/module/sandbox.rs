@@ -12,11 +12,12 @@ use wasmtime::{
 
 use super::{
     ModuleError,
-    bindings::{WebhookModule, WebhookModulePre},
+    bindings::WebhookModule,
     engine::TICK,
     guest::{Guest, GuestLimits, Surroundings, TimeLimit},
     guest_log::LogLines,
     imports,
+    world::World,
 };
 use crate::message::UnixMs;
 
@@ -25,11 +26,10 @@ const HOSTCALL_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Component handles of one instance.
 const COMPONENT_HANDLES_MAX: usize = 1000;
 
-/// A component that is compiled, checked against the world, and ready to be instantiated any number of times.
-#[derive(Clone)]
-pub struct Prepared {
+/// A component that is compiled, checked against its world, and ready to be instantiated any number of times.
+pub struct Prepared<W: World = WebhookModule> {
     engine: Engine,
-    pre: WebhookModulePre<Guest>,
+    pre: W::Pre,
 }
 
 /// What a call used.
@@ -52,14 +52,18 @@ pub struct Called<T> {
     pub cost: Cost,
 }
 
-impl Prepared {
+impl<W: World> Clone for Prepared<W> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), pre: self.pre.clone() }
+    }
+}
+
+impl<W: World> Prepared<W> {
     /// Checks a compiled component against the world: what it imports must be offered, what the world exports must be
     /// there.
     pub fn new(engine: &Engine, component: &Component) -> Result<Self, ModuleError> {
-        let pre = linked(engine, component)?;
-        let pre = WebhookModulePre::new(pre).map_err(|error| ModuleError::World {
-            reason: format!("hookbox:webhook/webhook-module@1.0.0: {}", first_line(&error)),
-        })?;
+        let pre = W::look_up(linked(engine, component)?)
+            .map_err(|error| ModuleError::World { reason: format!("{}: {}", W::NAME, first_line(&error)) })?;
         Ok(Self { engine: engine.clone(), pre })
     }
 
@@ -70,7 +74,7 @@ impl Prepared {
         limits: &GuestLimits,
         now_ms: UnixMs,
         seed: u64,
-        call: impl FnOnce(&WebhookModule, &mut Store<Guest>) -> wasmtime::Result<T>,
+        call: impl FnOnce(&W, &mut Store<Guest>) -> wasmtime::Result<T>,
     ) -> Called<T> {
         match self.instantiate(surroundings, limits, now_ms, seed) {
             Ok(mut instance) => instance.call(call),
@@ -85,10 +89,10 @@ impl Prepared {
         limits: &GuestLimits,
         now_ms: UnixMs,
         seed: u64,
-    ) -> Result<Instance, Failed> {
+    ) -> Result<Instance<W>, Failed> {
         let mut store = store(&self.engine, surroundings, limits, now_ms, seed);
-        match arm(&mut store, limits).and_then(|()| self.pre.instantiate(&mut store)) {
-            Ok(module) => Ok(Instance { store, module, limits: limits.clone() }),
+        match arm(&mut store, limits).and_then(|()| W::instantiate(&self.pre, &mut store)) {
+            Ok(exports) => Ok(Instance { store, exports, limits: limits.clone() }),
             Err(error) => Err(Failed {
                 error: classify(&error, store.data(), limits),
                 log: store.data().log.take(),
@@ -131,9 +135,9 @@ fn store(engine: &Engine, surroundings: Surroundings, limits: &GuestLimits, now_
 }
 
 /// An instantiated component. Thrown away after one call, unless its owner chose to have it used again.
-pub struct Instance {
+pub struct Instance<W: World = WebhookModule> {
     store: Store<Guest>,
-    module: WebhookModule,
+    exports: W,
     limits: GuestLimits,
 }
 
@@ -145,13 +149,10 @@ pub struct Failed {
     cost: Cost,
 }
 
-impl Instance {
+impl<W: World> Instance<W> {
     /// Makes one call. After one that failed the instance must not be called again.
-    pub fn call<T>(
-        &mut self,
-        call: impl FnOnce(&WebhookModule, &mut Store<Guest>) -> wasmtime::Result<T>,
-    ) -> Called<T> {
-        let result = call(&self.module, &mut self.store);
+    pub fn call<T>(&mut self, call: impl FnOnce(&W, &mut Store<Guest>) -> wasmtime::Result<T>) -> Called<T> {
+        let result = call(&self.exports, &mut self.store);
         let result = result.map_err(|error| classify(&error, self.store.data(), &self.limits));
         Called { result, log: self.store.data().log.take(), cost: cost(&self.store, &self.limits) }
     }

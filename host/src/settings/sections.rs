@@ -157,6 +157,9 @@ pub struct FiringSettings {
     pub resend_jobs_max: u64,
     pub resend_lease_ms: u64,
     pub resend_delivered_max: u64,
+    pub body_bytes_max: u64,
+    pub transform_settings_max: u64,
+    pub transform_settings_bytes_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -85,6 +85,7 @@ pub(crate) fn attempt(id: u64, hook: &str, at_ms: UnixMs) -> Attempt {
         next_try_ms: None,
         retries_left: 0,
         payload: None,
+        transform: None,
     }
 }
 

@@ -34,7 +34,7 @@
 //! - [`Message`] in, [`Event`] out, [`HandleError`] when there is none; [`Metadata`] and [`Binding`] once at load;
 //! - [`JsonObject`] writes payloads, key by key;
 //! - [`log`], [`settings`] and [`accounts`]: all that a module may ask of the host;
-//! - [`rehearsal`]: runs a module in its own tests, natively, with settings and accounts of the test's making;
+//! - [`rehearsal`]: runs a module or a transform in its own tests, natively, with settings and accounts of the test's making;
 //! - [`kazoo`]: reads KAZOO's messages as KAZOO does.
 //!
 //! The contract itself, with units and bounds, is `wit/v1`; the comments on the types here come from it.

@@ -18,6 +18,23 @@
 //! assert!(outcome.log.is_empty());
 //! ```
 //!
+//! A transform is rehearsed in the same way, on a [`firing()`]:
+//!
+//! ```
+//! use hookbox_sdk::rehearsal::{Rehearsal, firing};
+//! # use hookbox_sdk::{Firing, Transform, settings};
+//! # struct Quiet;
+//! # impl Transform for Quiet {
+//! #     fn transform(firing: Firing) -> Result<Option<Firing>, String> {
+//! #         Ok(settings::get("quiet").is_none().then_some(firing))
+//! #     }
+//! # }
+//!
+//! let rung = firing("doorbell", r#"{"door": "front"}"#);
+//! assert_eq!(Rehearsal::new().transform::<Quiet>(rung.clone()).result, Ok(Some(rung.clone())));
+//! assert_eq!(Rehearsal::new().setting("quiet", "true").transform::<Quiet>(rung).result, Ok(None));
+//! ```
+//!
 //! Most of what a module should do is better shown than programmed: a folder of samples, each a message and the events
 //! that are expected of it, checked by [`check`] in one line.
 
@@ -31,7 +48,7 @@ use std::collections::BTreeMap;
 pub use samples::check;
 
 use crate::log::Level;
-use crate::{Event, HandleError, Message, Module};
+use crate::{Event, Firing, HandleError, Message, Module, Transform};
 
 /// The host's part in a test: settings and accounts that the module finds when it asks.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +74,15 @@ struct Accounts {
 pub struct Outcome {
     /// The events, or why there are none.
     pub result: Result<Vec<Event>, HandleError>,
+    /// The lines that it wrote to its log, in order.
+    pub log: Vec<(Level, String)>,
+}
+
+/// What a transform did with a firing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transformed {
+    /// The firing to send, none when it is dropped, or why there is nothing to send.
+    pub result: Result<Option<Firing>, String>,
     /// The lines that it wrote to its log, in order.
     pub log: Vec<(Level, String)>,
 }
@@ -104,6 +130,13 @@ impl Rehearsal {
         Outcome { result, log }
     }
 
+    /// Has the transform look at a firing.
+    #[must_use]
+    pub fn transform<T: Transform>(&self, firing: Firing) -> Transformed {
+        let (result, log) = self.play(|| T::transform(firing));
+        Transformed { result, log }
+    }
+
     /// Does something that may ask this host, e.g. reads the metadata of a module that depends on settings. Answers
     /// what came of it and the lines that were written to the log.
     pub fn play<T>(&self, action: impl FnOnce() -> T) -> (T, Vec<(Level, String)>) {
@@ -138,5 +171,22 @@ pub fn message(exchange: &str, routing_key: &str, body: &str) -> Message {
         account_id: None,
         received_ms: 1_714_100_800_000,
         body: body.to_owned(),
+    }
+}
+
+/// The first try of an event with this payload, as the host hands it to a transform: a post of JSON, without headers.
+#[must_use]
+pub fn firing(hook_event: &str, payload: &str) -> Firing {
+    Firing {
+        webhook_id: "5a".repeat(32),
+        account_id: "a".repeat(32),
+        hook_id: "b".repeat(32),
+        hook_event: hook_event.to_owned(),
+        attempt: 1,
+        verb: "post".to_owned(),
+        uri: "https://receiver.example.com/in".to_owned(),
+        payload: payload.to_owned(),
+        headers: Vec::new(),
+        content_type: "application/json".to_owned(),
     }
 }

@@ -14,6 +14,20 @@ pub mod bindings {
     });
 }
 
+/// The world of transforms.
+#[allow(missing_docs, unsafe_op_in_unsafe_fn, unreachable_pub, clippy::all)]
+pub mod transform {
+    wit_bindgen::generate!({
+        path: "../../wit/v1",
+        world: "webhook-transform",
+        pub_export_macro: true,
+        export_macro_name: "export_transform",
+        default_bindings_module: "hookbox_bad_modules::transform",
+    });
+
+    pub use hookbox::webhook::{settings, types};
+}
+
 use bindings::hookbox::webhook::types::{Binding, Event, ExchangeKind, Message, Metadata};
 
 /// Exports a module of this id whose `handle-event` is this function of the message.

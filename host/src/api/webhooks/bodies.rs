@@ -65,6 +65,22 @@ pub struct HookBody {
     pub rate_limit_per_s: Option<u32>,
     /// Shown in lists; for clients.
     pub group: Option<Value>,
+    /// A component of the account's own, or one that an account above offers, which may rewrite or drop each firing.
+    pub transform: Option<TransformBody>,
+}
+
+/// The transform of a hook.
+#[derive(ToSchema)]
+pub struct TransformBody {
+    /// The name that it is registered under.
+    #[schema(example = "to_crm")]
+    pub module: String,
+    /// `active` (when absent: whichever is active at the time), a semantic version, or a digest.
+    #[schema(example = "1.2.0")]
+    pub version: Option<String>,
+    /// What it is given besides the settings that it was registered with. Texts; anything else is given as JSON text.
+    #[schema(value_type = Option<Object>, example = json!({"team": "north"}))]
+    pub settings: Option<Value>,
 }
 
 /// One condition.
@@ -100,6 +116,8 @@ pub struct StoredHook {
     pub retries: Option<u8>,
     /// Whether it fires.
     pub enabled: Option<bool>,
+    /// What may rewrite or drop its firings.
+    pub transform: Option<TransformBody>,
     /// Why it was switched off, when the host did that.
     pub disable_reason: Option<String>,
     /// What its requests are signed with; answered once, when the hook is made.

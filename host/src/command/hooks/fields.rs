@@ -32,6 +32,7 @@ pub(super) const FLAGS: Flags = &[
     ("rate_limit_per_s", "--rate-limit-per-s"),
     ("retry_schedule_s", "--retry-schedule"),
     ("group", "--group"),
+    ("transform", "--transform"),
     ("enabled", "--disabled"),
     ("ids", "--id"),
     ("event", "--event"),
@@ -109,6 +110,13 @@ pub(super) struct Fields {
     /// Other users of this machine can see a command line: better leave it out, or in a file.
     #[arg(long, value_name = "WHSEC")]
     secret: Option<String>,
+    /// What may rewrite or drop its firings: the name of a transform, of the account or offered by one above it. A version
+    /// behind it (1.2.0, or a digest) is kept to; by default it is the active one, whichever that is.
+    #[arg(long, value_name = "NAME[@VERSION]")]
+    transform: Option<String>,
+    /// A setting for the transform, over those that it was registered with. Once a setting; the host takes firing.transform_settings_max (50), firing.transform_settings_bytes_max (4096) together.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair, requires = "transform")]
+    transform_setting: Vec<(String, String)>,
     /// Shown in lists; for you.
     #[arg(long, value_name = "TEXT")]
     group: Option<String>,
@@ -147,10 +155,24 @@ impl Fields {
             ("signature", self.signature.as_ref().map(|text| json!(text))),
             ("secret", self.secret.as_ref().map(|text| json!(text))),
             ("group", self.group.as_ref().map(|text| json!(text))),
+            ("transform", self.transform.as_ref().map(|named| self.transform(named))),
             ("enabled", self.disabled.then(|| json!(false))),
         ];
         document.extend(named.into_iter().filter_map(|(field, value)| Some((field.to_owned(), value?))));
         Ok(document)
+    }
+
+    fn transform(&self, named: &str) -> Value {
+        let (module, version) = match named.split_once('@') {
+            Some((module, version)) => (module, Some(version)),
+            None => (named, None),
+        };
+        let mut transform = Map::new();
+        transform.insert("module".to_owned(), json!(module));
+        transform.extend(version.map(|version| ("version".to_owned(), json!(version))));
+        transform
+            .extend(object(&self.transform_setting, |text| json!(text)).map(|pairs| ("settings".to_owned(), pairs)));
+        Value::Object(transform)
     }
 }
 
@@ -267,6 +289,23 @@ mod tests {
         for bad in ["", "a", "=1"] {
             assert!(pair(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_transform_is_named_with_its_version_and_settings() {
+        assert_eq!(document(&["--transform", "to_crm"]), json!({"transform": {"module": "to_crm"}}));
+        assert_eq!(
+            document(&[
+                "--transform",
+                "to_crm@1.2.0",
+                "--transform-setting",
+                "team=north",
+                "--transform-setting",
+                "a=1=2"
+            ]),
+            json!({"transform": {"module": "to_crm", "version": "1.2.0", "settings": {"team": "north", "a": "1=2"}}})
+        );
+        assert!(Line::try_parse_from(["hookbox", "--transform-setting", "team=north"]).is_err());
     }
 
     #[test]

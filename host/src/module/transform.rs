@@ -1,0 +1,122 @@
+//! One version of one transform: a component that was compiled and checked against its world, and the calls into it.
+//!
+//! What a transform gives is not believed here: [`crate::firing::transform`] has the rules.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ring::digest;
+
+use super::{
+    ModuleError,
+    bindings::{hookbox::webhook::types as wit, transform::WebhookTransform},
+    guest::{GuestLimits, Surroundings},
+    loaded::{Loader, bounded, with_last_words},
+    quarantine::Quarantine,
+    sandbox::{Called, Prepared},
+};
+use crate::{
+    account::AccountTree,
+    message::{AccountId, ModuleId, UnixMs},
+};
+
+/// One version of one transform, ready to be called.
+pub struct Transform {
+    /// `account/name`: what stands in attempts, logs, counters and the workers' lines.
+    pub id: ModuleId,
+    /// The account that registered it.
+    pub owner: AccountId,
+    /// Its name within that account.
+    pub name: String,
+    /// Its semantic version, as its owner gave it.
+    pub version: String,
+    /// SHA-256 of the component, in hex.
+    pub digest: String,
+    /// What it has done wrong of late.
+    pub quarantine: Quarantine,
+    prepared: Prepared<WebhookTransform>,
+    accounts: Arc<AccountTree>,
+    limits: GuestLimits,
+}
+
+/// What a component is registered as.
+#[derive(Clone, Debug)]
+pub struct TransformName {
+    /// By whom.
+    pub owner: AccountId,
+    /// Under which name, `[a-z0-9_]{1,64}`.
+    pub name: String,
+    /// As which semantic version.
+    pub version: String,
+}
+
+/// What a transform is called with, besides its component.
+#[derive(Clone, Debug)]
+pub struct TransformInput {
+    /// What it may change.
+    pub firing: wit::Firing,
+    /// The hook's account: the `accounts` import answers for its subtree.
+    pub account: AccountId,
+    /// What the `settings` import answers with.
+    pub settings: Arc<BTreeMap<String, String>>,
+    /// Where its clocks stand: when the message was taken in, so that every try sees the same.
+    pub now_ms: UnixMs,
+}
+
+impl Loader {
+    /// Compiles a component and checks it against the world of transforms. Takes as long as the compiler does; not to be
+    /// called on a thread of tokio.
+    pub fn load_transform(
+        &self,
+        component: &[u8],
+        registered: TransformName,
+        accounts: Arc<AccountTree>,
+    ) -> Result<Transform, ModuleError> {
+        let engine = self.engines.for_component(component);
+        let compiled = self.compiled(engine, component, true)?;
+        let prepared = Prepared::new(engine, &compiled)?;
+        let TransformName { owner, name, version } = registered;
+        Ok(Transform {
+            id: format!("{owner}/{name}").into(),
+            owner,
+            name,
+            version,
+            digest: hex::encode(digest::digest(&digest::SHA256, component).as_ref()),
+            quarantine: Quarantine::new(&self.modules),
+            prepared,
+            accounts,
+            limits: GuestLimits::new(&self.modules),
+        })
+    }
+}
+
+impl Transform {
+    /// Hands the firing to a fresh instance; `None`: it is dropped. Blocks; for the workers' threads only.
+    pub fn call(&self, input: &TransformInput) -> Called<Option<wit::Firing>> {
+        let surroundings = Surroundings {
+            accounts: Arc::clone(&self.accounts),
+            within: Some(input.account.clone()),
+            settings: Arc::clone(&input.settings),
+        };
+        let called = self.prepared.call(
+            surroundings,
+            &self.limits,
+            input.now_ms,
+            seed(&input.firing.webhook_id),
+            |transform, store| transform.call_transform(store, &input.firing),
+        );
+        let Called { result, log, cost } = called;
+        let result = match result {
+            Ok(Ok(firing)) => Ok(firing),
+            Ok(Err(reason)) => Err(ModuleError::Failed { reason: bounded(&reason) }),
+            Err(error) => Err(with_last_words(error, &log)),
+        };
+        Called { result, log, cost }
+    }
+}
+
+/// The same firing gives the same random numbers on every try: FNV-1a of its id.
+fn seed(webhook_id: &str) -> u64 {
+    webhook_id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
