@@ -13,6 +13,7 @@ mod each;
 mod failures;
 mod hooks;
 mod keys;
+mod module;
 mod moment;
 mod rest;
 mod settings;
@@ -70,6 +71,8 @@ enum Call {
     Settings(settings::Settings),
     /// See, replay and drop messages that modules failed on.
     DeadLetters(dead_letters::DeadLetters),
+    /// Write, build, try and measure modules of your own.
+    Module(module::Module),
     /// Print what a shell needs to complete the program's calls and flags.
     Completions(completions::Completions),
 }
@@ -105,6 +108,7 @@ impl Command {
             Call::Failures(failures) => failures.run().await,
             Call::Settings(settings) => settings.run().await,
             Call::DeadLetters(letters) => letters.run().await,
+            Call::Module(module) => module.run().await,
             Call::Completions(completions) => completions.run(),
         }
     }

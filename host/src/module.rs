@@ -25,7 +25,7 @@ pub mod dead_letter;
 
 use thiserror::Error;
 
-pub use loaded::{Handled, Made, Module, Origin};
+pub use loaded::{Handled, Made, Module, Origin, UsedInstance};
 pub use registry::Modules;
 
 /// What a module did wrong, or what is wrong with it. Charged to the module, except for [`ModuleError::Host`].

@@ -76,7 +76,7 @@ impl Prepared {
     ) -> Called<T> {
         match self.instantiate(surroundings, limits, now_ms, seed) {
             Ok(mut instance) => instance.call(call),
-            Err(failed) => Called { result: Err(failed.error), log: failed.log, cost: failed.cost },
+            Err(failed) => failed.into(),
         }
     }
 
@@ -116,6 +116,12 @@ pub struct Failed {
     error: ModuleError,
     log: LogLines,
     cost: Cost,
+}
+
+impl<T> From<Failed> for Called<T> {
+    fn from(failed: Failed) -> Self {
+        Self { result: Err(failed.error), log: failed.log, cost: failed.cost }
+    }
 }
 
 impl Instance {
