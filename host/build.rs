@@ -29,7 +29,8 @@ const SKEL: &str = "skel";
 fn main() {
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let root = here.parent().expect("the workspace is above");
-    for input in ["guest-modules", "sdk/rust", "wit", "Cargo.toml"] {
+    // The kits under `sdk` are embedded for `hookbox module new`.
+    for input in ["guest-modules", "sdk/rust", "sdk/js", "sdk/python", "wit", "Cargo.toml"] {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     println!("cargo::rerun-if-changed=migrations");

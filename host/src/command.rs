@@ -13,6 +13,7 @@ mod each;
 mod failures;
 mod hooks;
 mod keys;
+mod module;
 mod moment;
 mod rest;
 mod settings;
@@ -72,6 +73,8 @@ enum Call {
     Settings(settings::Settings),
     /// See, replay and drop messages that modules failed on.
     DeadLetters(dead_letters::DeadLetters),
+    /// Write, build, try and measure modules of your own.
+    Module(module::Module),
     /// Print what a shell needs to complete the program's calls and flags.
     Completions(completions::Completions),
     /// What a host starts to work on what a tenant uploads; not for people.
@@ -123,6 +126,7 @@ impl Call {
             Self::Failures(failures) => failures.run().await,
             Self::Settings(settings) => settings.run().await,
             Self::DeadLetters(letters) => letters.run().await,
+            Self::Module(module) => module.run().await,
             Self::Completions(completions) => completions.run(),
             Self::CompileHelper(helper) => helper.run(),
         }

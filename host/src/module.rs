@@ -34,7 +34,7 @@ pub mod dead_letter;
 use thiserror::Error;
 
 pub use check::Step;
-pub use loaded::{Handled, Made, Module, Origin};
+pub use loaded::{Handled, Made, Module, Origin, UsedInstance};
 pub use registry::Modules;
 pub use transform::Transform;
 pub use transform_table::TransformTable;

@@ -1,11 +1,15 @@
 //! One module: a component that was compiled, checked and asked for its metadata, and the calls into it.
 
+mod rehearsal;
+
 use std::{path::PathBuf, sync::Arc};
 
 use ring::digest;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use wasmtime::{Engine, component::Component};
+
+pub use rehearsal::UsedInstance;
 
 use super::{
     ModuleError,
@@ -213,16 +217,7 @@ impl Module {
 
     /// Hands the message to a fresh instance. Blocks; for the workers' threads only.
     pub fn handle(&self, message: &Message) -> Called<Handled> {
-        let raw = wit::Message {
-            source: message.source.as_str().to_owned(),
-            exchange: message.exchange.clone(),
-            routing_key: message.routing_key.clone(),
-            category: message.category.clone(),
-            name: message.name.clone(),
-            account_id: message.account.as_ref().map(AccountId::to_string),
-            received_ms: message.received_ms,
-            body: message.body.clone(),
-        };
+        let raw = as_handed_in(message);
         let mut surroundings = self.surroundings.clone();
         // A tenant's post sees its own subtree, whoever's module it goes through.
         if message.within.is_some() {
@@ -235,6 +230,11 @@ impl Module {
             seed(message),
             |module, store| module.call_handle_event(store, &raw),
         );
+        self.judged(called, message)
+    }
+
+    /// What the host makes of a component's answer.
+    fn judged(&self, called: Called<Result<Vec<wit::Event>, wit::HandleError>>, message: &Message) -> Called<Handled> {
         let Called { result, log, cost } = called;
         let result = match result {
             Ok(Ok(events)) => match self.checked_events(events, message) {
@@ -308,6 +308,20 @@ impl Module {
             return Err(ModuleError::ForeignAccount { account: hook.account.to_string() });
         }
         Ok(Arc::new(hook))
+    }
+}
+
+/// The message as the contract has it.
+fn as_handed_in(message: &Message) -> wit::Message {
+    wit::Message {
+        source: message.source.as_str().to_owned(),
+        exchange: message.exchange.clone(),
+        routing_key: message.routing_key.clone(),
+        category: message.category.clone(),
+        name: message.name.clone(),
+        account_id: message.account.as_ref().map(AccountId::to_string),
+        received_ms: message.received_ms,
+        body: message.body.clone(),
     }
 }
 

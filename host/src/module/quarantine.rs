@@ -30,6 +30,11 @@ impl Quarantine {
         }
     }
 
+    /// One with nothing in it, by the same rule.
+    pub fn anew(&self) -> Self {
+        Self { count: self.count, window_ms: self.window_ms, faults: Mutex::default(), reason: ArcSwapOption::empty() }
+    }
+
     /// Why it is in quarantine, when it is.
     pub fn reason(&self) -> Option<Arc<String>> {
         self.reason.load_full()

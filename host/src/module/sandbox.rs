@@ -78,7 +78,7 @@ impl<W: World> Prepared<W> {
     ) -> Called<T> {
         match self.instantiate(surroundings, limits, now_ms, seed) {
             Ok(mut instance) => instance.call(call),
-            Err(failed) => Called { result: Err(failed.error), log: failed.log, cost: failed.cost },
+            Err(failed) => failed.into(),
         }
     }
 
@@ -147,6 +147,12 @@ pub struct Failed {
     pub(super) error: ModuleError,
     log: LogLines,
     cost: Cost,
+}
+
+impl<T> From<Failed> for Called<T> {
+    fn from(failed: Failed) -> Self {
+        Self { result: Err(failed.error), log: failed.log, cost: failed.cost }
+    }
 }
 
 impl<W: World> Instance<W> {

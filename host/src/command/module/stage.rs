@@ -1,0 +1,185 @@
+//! The real sandbox, set up for an author: the host's own engines, limits and checks, with accounts and settings of the
+//! author's making around the component.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{
+    folder::{MANIFEST, ModuleFolder, World},
+    kept::Kept,
+    page_faults,
+};
+use crate::{
+    account::AccountTree,
+    message::{Event, Message, UnixMs},
+    module::{
+        Handled, Made, Module, ModuleError, Origin,
+        compile_helper::CompileHelper,
+        compiler::Compiler,
+        engine::{Engines, Running},
+        guest::Surroundings,
+        guest_log::{Level, LogLines},
+        loaded::Loader,
+        sandbox::{Called, Cost},
+    },
+    settings::Settings,
+};
+
+/// When a module is loaded: the clock of an author's sandbox stands still, so that what is printed is the same tomorrow.
+pub(super) const LOADED_AT_MS: UnixMs = 1_714_100_800_000; // 2024-04-26 03:06:40 UTC
+
+/// Which sandbox.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Sandbox {
+    /// Settings of a host, over the defaults: its limits are the ones that count.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    kept: Kept,
+}
+
+/// A sandbox that is set up.
+pub(super) struct Stage {
+    /// By which limits.
+    pub(super) settings: Settings,
+    loader: Loader,
+}
+
+/// A component that is loaded.
+pub(super) struct OnStage {
+    /// The module.
+    pub(super) module: Module,
+    /// Its component's bytes.
+    pub(super) bytes: usize,
+    /// How long it took to compile, or to fetch from what was compiled before, and to ask for its metadata.
+    pub(super) load_ms: u128,
+}
+
+/// What came of one call.
+pub(super) struct Played {
+    /// As samples have it: a list of events, `"not_mine"`, `{"malformed": …}`, `{"failed": …}`, or `{"fault": …}`.
+    pub(super) answer: Value,
+    /// Whether it failed: trapped, ran out of something, gave what cannot be used, or said so itself.
+    pub(super) is_failure: bool,
+    /// What it said.
+    pub(super) log: LogLines,
+    /// What it used.
+    pub(super) cost: Cost,
+    /// From before the instance is made to after its answer is checked.
+    pub(super) time_us: f64,
+    /// Page faults of the call.
+    pub(super) page_faults: Option<u64>,
+}
+
+impl Sandbox {
+    /// Sets it up.
+    pub(super) fn set_up(&self) -> Result<Stage, String> {
+        let settings = Settings::load(self.config.as_deref()).map_err(|error| error.to_string())?;
+        let engines =
+            Engines::new(&settings.modules).map_err(|error| format!("the sandbox cannot be set up: {error:#}"))?;
+        let (folder, key) = self.kept.compiled()?;
+        let most = usize::try_from(settings.modules.component_bytes_max).unwrap_or(usize::MAX);
+        let helper = CompileHelper::new(None, &settings.modules);
+        let compiler =
+            Compiler::new(&folder, &key, most, helper).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let firing = Arc::new(settings.firing.clone());
+        let loader = Loader { engines, compiler, modules: settings.modules.clone(), firing };
+        Ok(Stage { settings, loader })
+    }
+}
+
+impl Stage {
+    /// Compiles and checks the component. A `ModuleError` is its own fault.
+    pub(super) fn load(&self, component: &[u8]) -> Result<OnStage, ModuleError> {
+        let began = Instant::now();
+        let origin = Origin::Folder(PathBuf::new());
+        let module = self.loader.load(component, origin, None, surroundings_of(BTreeMap::new()), LOADED_AT_MS)?;
+        Ok(OnStage { module, bytes: component.len(), load_ms: began.elapsed().as_millis() })
+    }
+
+    /// To be held while calls are made: their time passes only then.
+    pub(super) fn running(&self) -> Running<'_> {
+        self.loader.engines.running()
+    }
+}
+
+/// Settings, and no accounts.
+pub(super) fn surroundings_of(settings: BTreeMap<String, String>) -> Surroundings {
+    Surroundings { accounts: Arc::new(AccountTree::default()), within: None, settings: Arc::new(settings) }
+}
+
+/// The component that the calls of `hookbox module` are to work with: a file, or the one that was built in a folder.
+pub(super) fn component_at(path: &Path) -> Result<(Vec<u8>, Option<ModuleFolder>), String> {
+    if path.is_dir() {
+        let folder = ModuleFolder::read(path)?;
+        if folder.world == World::Transform {
+            return Err(format!(
+                "{}: it is a transform; so far only modules are run and checked here (`hookbox module build` builds it)",
+                path.join(MANIFEST).display()
+            ));
+        }
+        let file = folder.component();
+        let component =
+            read(&file).map_err(|reason| format!("{reason}; run `hookbox module build {}` first", path.display()))?;
+        return Ok((component, Some(folder)));
+    }
+    Ok((read(path)?, None))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Makes one call and measures it.
+pub(super) fn play(call: impl FnOnce() -> Called<Handled>) -> Played {
+    let (faults, began) = (page_faults::so_far(), Instant::now());
+    let called = call();
+    let time_us = began.elapsed().as_secs_f64() * 1e6;
+    let page_faults = page_faults::so_far().zip(faults).map(|(after, before)| after.saturating_sub(before));
+    let is_failure = called.result.is_err();
+    Played { answer: answer(called.result), is_failure, log: called.log, cost: called.cost, time_us, page_faults }
+}
+
+/// One message in an instance of its own.
+pub(super) fn play_fresh(module: &Module, message: &Message) -> Played {
+    play(|| module.handle(message))
+}
+
+fn answer(result: Result<Handled, ModuleError>) -> Value {
+    match result {
+        Ok(Handled::Events(events)) => events.into_iter().map(event).collect(),
+        Ok(Handled::NotMine) => json!("not_mine"),
+        Ok(Handled::Malformed(reason)) => json!({"malformed": reason}),
+        Err(ModuleError::Failed { reason }) => json!({"failed": reason}),
+        Err(error) => json!({"fault": error.to_string()}),
+    }
+}
+
+fn event((event, inline_hook): Made) -> Value {
+    let Event { hook_event, account, payload, facets, internal_leg, .. } = event;
+    let facets = facets.into_iter().map(|(key, value)| (key, Value::String(value)));
+    json!({
+        "hook_event": hook_event, "account_id": account, "payload": payload,
+        "facets": facets.collect::<serde_json::Map<_, _>>(), "internal_leg": internal_leg,
+        "inline_hook": inline_hook.and_then(|hook| serde_json::to_value(&*hook).ok()),
+    })
+}
+
+/// The lines of a log, as `level text`.
+pub(super) fn log_lines(log: &LogLines) -> Vec<String> {
+    let level = |level| match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    };
+    log.lines.iter().map(|line| format!("{} {}", level(line.level), line.text)).collect()
+}
