@@ -15,6 +15,7 @@
 //! - [`rest`] calls that host's REST.
 //! - [`store_fault`] makes a host's store fail, and mends it.
 //! - [`real_program`] is the built `hookbox`, called as an operator calls it.
+//! - [`author`] writes modules with `hookbox module …` and the languages' tools.
 //! - [`rig`] is what the programs under `bench/` share.
 //!
 //! The harness panics when it cannot do what a test asks of it: that is how a test fails.
@@ -35,6 +36,7 @@ pub mod rest;
 pub mod store_fault;
 pub mod real_program;
 pub mod operator;
+pub mod author;
 pub mod rig;
 #[cfg(test)]
 mod tidy;

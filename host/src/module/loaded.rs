@@ -21,7 +21,7 @@ use super::{
     description::{Binding, Metadata, checked_bindings},
     engine::Engines,
     guest::{GuestLimits, Surroundings},
-    guest_log::LogLines,
+    guest_log::{Level, LogLines},
     sandbox::{Called, Prepared},
 };
 use crate::{
@@ -310,11 +310,13 @@ fn seed(message: &Message) -> u64 {
     })
 }
 
-/// The panic's text, which the SDK, or Rust's own hook, logs before the trap: it says more than "unreachable".
+/// What the SDKs log before a trap (a panic's text, an exception's): it says more than "unreachable". An engine inside the
+/// component may add words of its own, at lower levels.
 fn last_words(log: &LogLines) -> Option<String> {
     // Rust's hook ends with a note on backtraces.
-    let line = log.lines.iter().rev().find(|line| !line.text.starts_with("note: "))?;
-    Some(bounded(&line.text))
+    let mut lines = log.lines.iter().rev().filter(|line| !line.text.starts_with("note: "));
+    let said = lines.clone().find(|line| line.level == Level::Error).or_else(|| lines.next())?;
+    Some(bounded(&said.text))
 }
 
 /// A module's own words, short enough for a log line and a record.
