@@ -26,6 +26,7 @@ test: wasm-target test-servers python-tools kit-tools ## check format and lints 
 bench: wasm-target test-servers kit-tools ## measure against the floor, on a private broker; BENCH="--messages 20000" for less
 	cargo build --workspace --bin hookbox
 	cargo bench --profile dev --workspace --bench isolation
+	cargo bench --profile dev --workspace --bench guests
 	cargo bench --profile dev --workspace --bench rest
 	cargo bench --profile dev --workspace --bench pipeline -- $(BENCH)
 

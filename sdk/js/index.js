@@ -61,7 +61,8 @@ globalThis.console ??= {
   log: (...things) => log.info(things.join(" ")),
   info: (...things) => log.info(things.join(" ")),
   warn: (...things) => log.warn(things.join(" ")),
-  error: (...things) => log.error(things.join(" ")),
+  // As what other engines write to standard error; level error is for the last words before a trap.
+  error: (...things) => log.warn(things.join(" ")),
 };
 
 /** What the operator or the tenant set for this module. */

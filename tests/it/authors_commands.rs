@@ -60,6 +60,19 @@ async fn what_was_not_built_cannot_be_tested() {
 }
 
 #[tokio::test]
+async fn what_was_changed_since_it_was_built_is_pointed_at() {
+    let author = Author::new();
+    author.succeeds(&["new", "doorbell", "--lang", "js"]).await;
+    author.succeeds(&["build", "doorbell"]).await;
+    assert_eq!(author.calls(&["test", "doorbell"]).await.stderr, "");
+    let code = std::fs::read_to_string(author.place.path("doorbell/module.js")).unwrap();
+    author.place.write("doorbell/module.js", code);
+    let said = author.calls(&["test", "doorbell"]).await;
+    let words = "doorbell/module.js is newer than doorbell/build/doorbell.wasm: build it again to see the change\n";
+    assert_eq!((said.code, said.stderr.as_str()), (0, words));
+}
+
+#[tokio::test]
 async fn run_shows_events_and_faults_of_any_component() {
     let author = Author::new();
     a_message(&author);
