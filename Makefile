@@ -8,7 +8,7 @@ AS_GUEST := --target wasm32-wasip2 --profile guest --target-dir $(GUESTS)
 MODULES := $(patsubst guest-modules/%/Cargo.toml,--package hookbox-%,$(wildcard guest-modules/*/Cargo.toml))
 BENCH :=
 
-.PHONY: help demo test bench guests fmt wasm-target test-servers python-tools
+.PHONY: help demo test bench guests fmt wasm-target test-servers python-tools kit-tools
 
 help: ## say what each of these does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,15 +17,16 @@ demo: wasm-target ## show Hookbox at work, without a broker or a database server
 	cargo build --workspace --bin hookbox
 	$(TARGET)/debug/hookbox demo
 
-test: wasm-target test-servers python-tools ## check format and lints and run every test, on a private broker
+test: wasm-target test-servers python-tools kit-tools ## check format and lints and run every test, on a private broker
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy $(MODULES) --package hookbox-bad-modules --features hookbox-bad-modules/modules --lib --examples $(AS_GUEST) -- -D warnings
 	cargo test --workspace
 
-bench: wasm-target test-servers ## measure against the floor, on a private broker; BENCH="--messages 20000" for less
+bench: wasm-target test-servers kit-tools ## measure against the floor, on a private broker; BENCH="--messages 20000" for less
 	cargo build --workspace --bin hookbox
 	cargo bench --profile dev --workspace --bench isolation
+	cargo bench --profile dev --workspace --bench guests
 	cargo bench --profile dev --workspace --bench rest
 	cargo bench --profile dev --workspace --bench pipeline -- $(BENCH)
 
@@ -43,3 +44,6 @@ test-servers: ## install RabbitMQ from the system's packages, when it is missing
 
 python-tools: ## install schemathesis into the target folder, with pip, when it is missing
 	@.ci/python-tools $(TARGET)/python
+
+kit-tools: ## install Node.js with npm and Python's venv from the system's packages, when they are missing (root or sudo)
+	@.ci/kit-tools

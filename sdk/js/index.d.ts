@@ -112,7 +112,7 @@ export class Malformed extends Error {}
 /** Thrown when the message is sound and there still is nothing to give: it is kept, or tried again. */
 export class Failed extends Error {}
 
-/** Lines for the module's own log. `console.log` writes there too, at level info. */
+/** Lines for the module's own log. `console` writes there too. */
 export const log: { [level in "debug" | "info" | "warn" | "error"]: (text: unknown) => void };
 
 /** What the operator or the tenant set for this module. Lists and objects are JSON text. */

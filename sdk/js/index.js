@@ -47,12 +47,22 @@ export class Malformed extends Error {}
 /** Thrown when the message is sound and there still is nothing to give: it is kept, or tried again. */
 export class Failed extends Error {}
 
-/** Lines for the module's own log. `console.log` writes there too, at level info. */
+/** Lines for the module's own log. `console` writes there too. */
 export const log = {
   debug: (text) => write("debug", String(text)),
   info: (text) => write("info", String(text)),
   warn: (text) => write("warn", String(text)),
   error: (text) => write("error", String(text)),
+};
+
+// QuickJS has no console; what is written to another engine's reaches the log too.
+globalThis.console ??= {
+  debug: (...things) => log.debug(things.join(" ")),
+  log: (...things) => log.info(things.join(" ")),
+  info: (...things) => log.info(things.join(" ")),
+  warn: (...things) => log.warn(things.join(" ")),
+  // As what other engines write to standard error; level error is for the last words before a trap.
+  error: (...things) => log.warn(things.join(" ")),
 };
 
 /** What the operator or the tenant set for this module. */

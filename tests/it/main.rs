@@ -43,3 +43,6 @@ mod resending;
 mod secrets_rest;
 mod resend_jobs;
 mod dead_letters_rest;
+mod kits;
+mod authors_commands;
+mod published_contract;

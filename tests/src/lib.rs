@@ -16,6 +16,7 @@
 //! - [`store_fault`] makes a host's store fail, and mends it.
 //! - [`real_program`] is the built `hookbox`, called as an operator calls it.
 //! - [`upload_desk`] checks uploads as a host does.
+//! - [`author`] writes modules with `hookbox module …` and the languages' tools.
 //! - [`rig`] is what the programs under `bench/` share.
 //!
 //! The harness panics when it cannot do what a test asks of it: that is how a test fails.
@@ -37,6 +38,7 @@ pub mod store_fault;
 pub mod real_program;
 pub mod operator;
 pub mod upload_desk;
+pub mod author;
 pub mod rig;
 #[cfg(test)]
 mod tidy;

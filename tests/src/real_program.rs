@@ -20,8 +20,9 @@ use crate::{
     test_host::{MASTER, MASTER_KEY, shared_folder},
 };
 
-/// How long a call, a start or a stop may take. Generous: a passing test never waits it out.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// How long a call, a start or a stop may take. Generous: a passing test never waits it out. The longest calls build
+/// modules, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(400);
 
 /// A shell between, which kills the program when the pipe from here closes. It says the program's id first, and ends
 /// with the program's exit code.

@@ -65,3 +65,9 @@ impl Module {
         }
     }
 }
+
+/// Says on stderr what an author should know meanwhile, so that what is printed for programs stays JSON.
+#[expect(clippy::print_stderr, reason = "stdout is for what was asked for")]
+fn note(text: &str) {
+    eprintln!("{text}");
+}

@@ -33,8 +33,9 @@ const SMALL_DECOMMIT_BATCH: usize = 1;
 /// As [`SMALL_DECOMMIT_BATCH`], for guests that leave something to give back on every call.
 const LARGE_DECOMMIT_BATCH: usize = 16;
 
-/// Every instance of every core module in a component takes one; a toolchain's adapters are several.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+/// Every instance of every core module in a component takes one; a toolchain's adapters are several, and CPython, which is
+/// linked of many parts, has 38.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// The stack of one call. A guest's own recursion is bounded by it.
 const WASM_STACK_BYTES: usize = 512 * 1024;
@@ -94,7 +95,8 @@ fn config(settings: &ModuleSettings, keep_resident_bytes: usize, decommit_batch:
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_memories(instances)
-        .total_core_instances(instances.saturating_mul(8))
+        // A count, no memory: each instance may be of a component with as many as there may be.
+        .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
         .total_tables(instances.saturating_mul(4))
         .max_component_instance_size(8 * 1024 * 1024)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)

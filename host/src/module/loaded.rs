@@ -18,7 +18,7 @@ use super::{
     description::{Binding, Metadata, checked_bindings},
     engine::Engines,
     guest::{GuestLimits, Surroundings},
-    guest_log::LogLines,
+    guest_log::{Level, LogLines},
     quarantine::Quarantine,
     sandbox::{Called, Prepared},
 };
@@ -333,11 +333,13 @@ fn seed(message: &Message) -> u64 {
     })
 }
 
-/// A trap with the panic's text, which the SDK, or Rust's own hook, logs before it: it says more than "unreachable".
+/// A trap with what the SDKs log before it (a panic's text, an exception's): it says more than "unreachable".
 pub(super) fn with_last_words(error: ModuleError, log: &LogLines) -> ModuleError {
     let ModuleError::Trap { reason } = error else { return error };
     // Rust's hook ends with a note on backtraces.
-    let last = log.lines.iter().rev().find(|line| !line.text.starts_with("note: "));
+    let mut lines = log.lines.iter().rev().filter(|line| !line.text.starts_with("note: "));
+    // An engine inside the component may add words of its own, at lower levels.
+    let last = lines.clone().find(|line| line.level == Level::Error).or_else(|| lines.next());
     ModuleError::Trap { reason: last.map_or(reason.clone(), |line| format!("{reason} ({})", bounded(&line.text))) }
 }
 

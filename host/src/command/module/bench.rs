@@ -53,7 +53,7 @@ impl Bench {
         let on_stage = stage.load(&component).map_err(|error| format!("the host would refuse it: {error}"))?;
         let _running = stage.running();
         let mut table =
-            Table::new(&["sample", "fresh µs", "reused µs", "fresh faults", "reused faults", "fuel", "KiB"]);
+            Table::new(&["sample", "fresh us", "reused us", "fresh faults", "reused faults", "fuel", "KiB"]);
         let (mut answers, mut all_measured) = (Vec::new(), true);
         for (_, sample) in &samples {
             let Some(measured) = measure(&on_stage, sample, self.rounds) else {

@@ -11,12 +11,14 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::json;
 
 use super::{
     folder::{Language, ModuleFolder},
     kept::{Kept, lock},
+    note,
 };
-use crate::command::table::say;
+use crate::command::table::{print_json, say};
 
 /// Which folder.
 #[derive(Debug, Args)]
@@ -26,6 +28,9 @@ pub(super) struct Build {
     dir: PathBuf,
     #[command(flatten)]
     kept: Kept,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a language's tools made.
@@ -55,7 +60,13 @@ impl Build {
         };
         let component = folder.component();
         let size = fs::metadata(&component).map_err(|error| format!("{}: {error}", component.display()))?.len();
-        say(&format!("{}: {size} bytes, world {}; {}", component.display(), folder.world.wit_name(), built.note));
+        let world = folder.world.wit_name();
+        match self.json {
+            true => print_json(&json!({
+                "component": component.display().to_string(), "bytes": size, "world": world, "inside": built.note,
+            })),
+            false => say(&format!("{}: {size} bytes, world {world}; {}", component.display(), built.note)),
+        }
         Ok(true)
     }
 }
@@ -68,7 +79,7 @@ fn installed(kept: &Kept, name: &str, install: impl FnOnce(&Path) -> Result<(), 
     fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
     let _locked = lock(&folder)?;
     if !mark.exists() {
-        say(&format!("installing {name} into {}", folder.display()));
+        note(&format!("installing {name} into {}", folder.display()));
         // What an installation that was broken off has left.
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

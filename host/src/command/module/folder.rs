@@ -4,6 +4,7 @@
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use clap::ValueEnum;
@@ -150,10 +151,40 @@ impl ModuleFolder {
         self.build_dir().join(format!("{}.wasm", self.name))
     }
 
+    /// A source that was changed after the component was built.
+    pub(super) fn changed_since_built(&self) -> Option<PathBuf> {
+        let built = modified(&self.component())?;
+        let mut waiting = vec![self.path.clone()];
+        waiting.extend(self.sources.iter().cloned());
+        while let Some(folder) = waiting.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+                let (path, name) = (entry.path(), entry.file_name());
+                let name = name.to_string_lossy();
+                let is_source = path.extension().is_some_and(|ending| SOURCES.iter().any(|source| ending == *source));
+                if path.is_dir() {
+                    let is_made = name.starts_with('.') || NOT_WRITTEN.contains(&name.as_ref());
+                    waiting.extend((!is_made).then_some(path));
+                } else if is_source && modified(&path).is_some_and(|changed| changed > built) {
+                    return Some(path);
+                }
+            }
+        }
+        None
+    }
+
     /// Its messages, or firings, and what is expected of them.
     pub(super) fn samples(&self) -> PathBuf {
         self.path.join("samples")
     }
+}
+
+/// Endings of files that a component is made of.
+const SOURCES: [&str; 7] = ["rs", "js", "mjs", "ts", "py", "toml", "wit"];
+/// Folders that are made by tools, and the samples, which are no part of a component.
+const NOT_WRITTEN: [&str; 5] = ["build", "target", "node_modules", "__pycache__", "samples"];
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    fs::metadata(path).ok()?.modified().ok()
 }
 
 /// Whether a module may be called this.

@@ -6,12 +6,13 @@ use std::{
 };
 
 use clap::Args;
+use serde_json::json;
 
 use super::{
     folder::{Language, World, check_name},
     templates,
 };
-use crate::command::table::say;
+use crate::command::table::{print_json, say};
 
 /// What to make, and where.
 #[derive(Debug, Args)]
@@ -28,6 +29,9 @@ pub(super) struct New {
     /// The folder to make; it must not be there, or be empty [default: NAME].
     #[arg(long)]
     dir: Option<PathBuf>,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    json: bool,
 }
 
 impl New {
@@ -37,8 +41,14 @@ impl New {
         let folder = self.dir.unwrap_or_else(|| PathBuf::from(&self.name));
         let world = if self.transform { World::Transform } else { World::Module };
         refuse_what_is_there(&folder)?;
-        for (path, content) in templates::files(&self.name, self.lang, world)? {
-            write(&folder.join(path), &content)?;
+        let files = templates::files(&self.name, self.lang, world)?;
+        for (path, content) in &files {
+            write(&folder.join(path), content)?;
+        }
+        if self.json {
+            let paths: Vec<_> = files.iter().map(|(path, _)| path).collect();
+            print_json(&json!({"folder": folder.display().to_string(), "files": paths}));
+            return Ok(true);
         }
         let folder = folder.display();
         say(&format!("made {folder}; now:"));

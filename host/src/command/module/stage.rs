@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     folder::{MANIFEST, ModuleFolder, World},
     kept::Kept,
-    page_faults,
+    note, page_faults,
 };
 use crate::{
     account::AccountTree,
@@ -129,6 +129,9 @@ pub(super) fn component_at(path: &Path) -> Result<(Vec<u8>, Option<ModuleFolder>
         let file = folder.component();
         let component =
             read(&file).map_err(|reason| format!("{reason}; run `hookbox module build {}` first", path.display()))?;
+        if let Some(changed) = folder.changed_since_built() {
+            note(&format!("{} is newer than {}: build it again to see the change", changed.display(), file.display()));
+        }
         return Ok((component, Some(folder)));
     }
     Ok((read(path)?, None))

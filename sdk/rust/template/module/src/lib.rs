@@ -10,7 +10,10 @@ impl Module for Handler {
     fn metadata() -> Metadata {
         Metadata::new("my_event", "My event", env!("CARGO_PKG_VERSION"))
             .description("A call is over")
-            .sample("hung_up", r#"{"call_id": "b1946ac9", "hangup_cause": "NORMAL_CLEARING", "duration_s": 61}"#)
+            .sample(
+                "hung_up",
+                r#"{"call_id": "b1946ac9", "hangup_cause": "NORMAL_CLEARING", "duration_s": 61}"#,
+            )
     }
 
     /// Which messages it wants: an exchange, a routing key (`*` is one word), and what the body says of itself.
@@ -26,8 +29,11 @@ impl Module for Handler {
     /// The events that a message gives: none, one or several. Nothing is kept from one call to the next.
     fn handle_event(message: Message) -> Result<Vec<Event>, HandleError> {
         let account = message.account_id.ok_or(HandleError::NotMine)?;
-        let body = Fields::parse(&message.body).map_err(|error| HandleError::Malformed(error.to_string()))?;
-        let call_id = body.netext("Call-ID").ok_or(HandleError::Malformed("no Call-ID".into()))?;
+        let body = Fields::parse(&message.body)
+            .map_err(|error| HandleError::Malformed(error.to_string()))?;
+        let call_id = body
+            .netext("Call-ID")
+            .ok_or(HandleError::Malformed("no Call-ID".into()))?;
         let payload = JsonObject::new()
             .put("call_id", call_id)
             .put_some("hangup_cause", body.netext("Hangup-Cause"))

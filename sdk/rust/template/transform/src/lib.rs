@@ -8,7 +8,9 @@ struct Change;
 impl Transform for Change {
     /// The firing to send, perhaps changed; none drops it. An error is an attempt that failed, and is tried again.
     fn transform(mut firing: Firing) -> Result<Option<Firing>, String> {
-        firing.headers.push(("X-Attempt".into(), firing.attempt.to_string()));
+        firing
+            .headers
+            .push(("X-Attempt".into(), firing.attempt.to_string()));
         Ok(Some(firing))
     }
 }
