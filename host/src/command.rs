@@ -13,6 +13,7 @@ mod each;
 mod failures;
 mod hooks;
 mod keys;
+mod module;
 mod moment;
 mod rest;
 mod settings;
@@ -66,6 +67,8 @@ enum Call {
     Attempts(attempts::Attempts),
     /// See and forget the failures that count against hooks.
     Failures(failures::Failures),
+    /// See what an account's modules and transforms say and cost.
+    Module(module::Module),
     /// See and change when failing hooks are disabled.
     Settings(settings::Settings),
     /// See, replay and drop messages that modules failed on.
@@ -103,6 +106,7 @@ impl Command {
             Call::Keys(keys) => keys.run().await,
             Call::Attempts(attempts) => attempts.run().await,
             Call::Failures(failures) => failures.run().await,
+            Call::Module(module) => module.run().await,
             Call::Settings(settings) => settings.run().await,
             Call::DeadLetters(letters) => letters.run().await,
             Call::Completions(completions) => completions.run(),

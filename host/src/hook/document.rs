@@ -374,7 +374,7 @@ impl<'a> Reader<'a> {
         read.collect()
     }
 
-    fn transform(&mut self) -> Option<TransformUse> {
+    fn transform(&mut self) -> Option<Box<TransformUse>> {
         let fields = self.object("transform")?;
         let mut reader = Reader::new(fields, self.origin, self.settings);
         let module = reader.required("module").to_owned();
@@ -394,7 +394,7 @@ impl<'a> Reader<'a> {
             problem
         };
         self.problems.extend(reader.problems.into_iter().map(within));
-        Some(TransformUse { module, version, settings })
+        Some(Box::new(TransformUse { module, version, settings }))
     }
 
     /// Texts, and anything else as the JSON text that the component gets.

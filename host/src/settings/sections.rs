@@ -105,6 +105,12 @@ pub struct ModuleSettings {
     pub component_bytes_max: u64,
     pub fault_count: u64,
     pub fault_window_ms: u64,
+    pub cost_write_ms: u64,
+    pub cost_lines_max: u64,
+    pub cost_keep_days: u64,
+    pub log_lines_per_s: u64,
+    pub log_lines_kept: u64,
+    pub log_bytes_kept: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
