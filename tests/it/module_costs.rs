@@ -1,6 +1,10 @@
 //! What modules and transforms cost and say: added up for whoever is charged, kept for whoever owns them, and shown to
 //! nobody else.
 
+use hookbox::{
+    host,
+    store::module_costs::{CostQuery, Day},
+};
 use hookbox_tests::{
     bad_modules::{self, TRAP},
     eventually::eventually,
@@ -100,6 +104,27 @@ async fn calls_are_added_up_for_who_is_charged_and_shown_to_nobody_else() {
     let lines = costs(&host, MASTER_KEY, &path(MASTER, "channel_create", "cost"), 3).await;
     assert_eq!((&lines[0]["module"], lines[0].get("account_id")), (&json!("channel_create"), None));
     host.finish().await;
+}
+
+#[tokio::test]
+async fn what_is_not_written_yet_is_written_at_the_stop() {
+    let host = TestHost::builder().without_broker().setting("modules.cost_write_ms", 3_600_000).start().await;
+    post(&host).await;
+    let TestHost { running, settings, folder, .. } = host;
+    assert!(running.stop().await, "it stops in time");
+    let store = host::open_store(&settings).await.unwrap();
+    let all = CostQuery {
+        modules: vec!["channel_create".into()],
+        account: None,
+        from: 0,
+        to: Day::MAX,
+        after: None,
+        limit: 10,
+    };
+    let costs = store.module_costs(&all).await.unwrap();
+    assert_eq!(costs.iter().map(|(_, sums)| sums.calls).collect::<Vec<_>>(), [1]);
+    store.close().await;
+    drop(folder);
 }
 
 #[tokio::test]

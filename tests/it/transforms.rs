@@ -8,7 +8,7 @@ use hookbox_tests::{
     eventually::eventually,
     receiver::{Receiver, Request},
     samples::{ACCOUNT, channel_created},
-    test_host::{Builder, HookDraft, MASTER_KEY, RESELLER, SIBLING, TENANT_KEY, TestHost, a_hook},
+    test_host::{Builder, HookDraft, MASTER, MASTER_KEY, RESELLER, SIBLING, TENANT_KEY, TestHost, a_hook},
     transforms::{loaded, register, registered},
 };
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
@@ -283,9 +283,16 @@ async fn an_ancestors_counts_when_it_is_offered_and_the_hooks_own_account_comes_
     post(&host).await;
     assert_eq!(receiver.expect_requests(2).await[1].json()["mark"], "own");
 
+    // The nearest that offers it: the reseller, and when the reseller keeps it, the account above.
     table.remove(&ACCOUNT.into(), "as_told");
+    let top = loaded(&host, MASTER, "1.0.0").await;
+    let offered = RegisteredTransform { offered: true, ..registered(&[&top], &[("mark", "master's")]) };
+    table.put(MASTER.into(), "as_told", offered);
     post(&host).await;
     assert_eq!(receiver.expect_requests(3).await[2].json()["mark"], "reseller's");
+    table.put(RESELLER.into(), "as_told", registered(&[&above], &[("mark", "reseller's")]));
+    post(&host).await;
+    assert_eq!(receiver.expect_requests(4).await[3].json()["mark"], "master's");
     host.finish().await;
 }
 

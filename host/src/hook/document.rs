@@ -375,7 +375,11 @@ impl<'a> Reader<'a> {
     }
 
     fn transform(&mut self) -> Option<Box<TransformUse>> {
-        let fields = self.object("transform")?;
+        let value = self.value("transform")?;
+        let Some(fields) = value.as_object() else {
+            self.problem(type_problem("transform".to_owned(), "object", value));
+            return None;
+        };
         let mut reader = Reader::new(fields, self.origin, self.settings);
         let module = reader.required("module").to_owned();
         if !module.is_empty() && !is_name(&module) {
