@@ -23,6 +23,8 @@ pub mod login;
 pub mod long_entries;
 pub mod messages;
 pub mod metadata;
+pub mod module_cost;
+pub mod module_logs;
 pub mod paging;
 pub mod problem;
 pub mod query;
@@ -127,6 +129,8 @@ pub type Shared = Arc<Api>;
 fn described_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(description::head())
         .merge(metadata::routes())
+        .merge(module_cost::routes())
+        .merge(module_logs::routes())
         .merge(webhooks::routes())
         .merge(attempts::routes())
         .merge(failures::routes())

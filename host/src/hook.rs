@@ -112,7 +112,7 @@ pub struct RareFields {
     /// Conditions on the payload; all must hold.
     pub filter: Vec<Condition>,
     /// What may rewrite or drop its firings.
-    pub transform: Option<TransformUse>,
+    pub transform: Option<Box<TransformUse>>,
 }
 
 /// The transform that a hook's firings go through.

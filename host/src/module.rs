@@ -25,6 +25,8 @@ pub mod loaded;
 pub mod transform;
 pub mod transform_table;
 pub mod registry;
+pub mod ledger;
+pub mod log_book;
 pub mod charging;
 pub mod calling;
 pub mod transforming;

@@ -10,6 +10,7 @@
 pub(crate) mod behaviour;
 pub mod job;
 pub mod listing;
+pub mod module_costs;
 pub mod origins;
 pub mod secrets;
 pub mod sqlite;
@@ -210,7 +211,7 @@ pub struct FiringCounts {
 
 /// The store. Calls are safe to repeat: writing the same thing twice changes nothing.
 #[async_trait]
-pub trait Store: origins::Origins + Send + Sync + 'static {
+pub trait Store: origins::Origins + module_costs::ModuleCosts + Send + Sync + 'static {
     // Accounts, numbers and keys.
 
     /// All accounts that are not deleted.

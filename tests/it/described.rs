@@ -11,6 +11,7 @@ use hookbox_tests::{
     receiver::Receiver,
     samples::{ACCOUNT, bad, sms_received},
     test_host::{MASTER_KEY, RESELLER, SIBLING, TENANT_KEY, TestHost},
+    transforms,
 };
 use serde_json::{Value, json};
 
@@ -48,6 +49,11 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
         let hook = json!({"name": format!("hook {number}"), "uri": receiver.url("/"), "hook": "sms", "format": "json"});
         hooks.push(call("PUT", "webhooks", hook).await["id"].clone());
     }
+    let transform = transforms::register(&host, ACCOUNT).await;
+    let told = json!({"module": transforms::NAME, "version": transform.version, "settings": {"log": "hello"}});
+    let transformed =
+        json!({"name": "t", "uri": receiver.url("/"), "hook": "sms", "format": "json", "transform": told});
+    hooks.push(call("PUT", "webhooks", transformed).await["id"].clone());
     let mut keys = Vec::new();
     for number in 0..8 {
         keys.push(call("PUT", "keys", json!({"name": format!("key {number}")})).await["id"].clone());
@@ -64,6 +70,7 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
     let known = json!({
         "account_id": [ACCOUNT, ACCOUNT, ACCOUNT, SIBLING, RESELLER], "hook_id": hooks, "key_id": keys,
         "attempt_id": attempts, "job_id": [job], "letter_id": letters, "sample_id": ["webhooks_sms"],
+        "name": [transforms::NAME],
     });
     (host, known)
 }

@@ -17,6 +17,7 @@ mod kazoo_beside;
 mod kazoo_newcomers;
 mod bad_modules;
 mod transforms;
+mod module_costs;
 mod refused_modules;
 mod uploads;
 mod hostile_receivers;

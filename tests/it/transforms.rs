@@ -1,19 +1,15 @@
 //! Transforms: a tenant's component looks at each firing of a hook before the request is made. What it may change arrives;
 //! what it may not is an attempt that failed; what waits is the event.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use hookbox::{
-    clock::Clock,
-    message::Object,
-    module::{Transform, transform::TransformName, transform_table::RegisteredTransform},
-};
+use hookbox::{clock::Clock, message::Object, module::transform_table::RegisteredTransform};
 use hookbox_tests::{
-    bad_modules::{self, AS_TOLD},
     eventually::eventually,
     receiver::{Receiver, Request},
     samples::{ACCOUNT, channel_created},
-    test_host::{Builder, HookDraft, MASTER_KEY, RESELLER, SIBLING, TENANT_KEY, TestHost, a_hook},
+    test_host::{Builder, HookDraft, MASTER, MASTER_KEY, RESELLER, SIBLING, TENANT_KEY, TestHost, a_hook},
+    transforms::{loaded, register, registered},
 };
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -28,36 +24,6 @@ fn builder() -> Builder {
         .setting("firing.retry_jitter_percent", 0)
         .setting("webhooks.disable_disabler", true)
         .setting("modules.fault_count", 10_000)
-}
-
-/// The component again with other bytes: a custom section makes another digest of the same program.
-fn rebuilt(component: Vec<u8>, note: &str) -> Vec<u8> {
-    let length = |bytes: usize| u8::try_from(bytes).unwrap();
-    let section = [&[0, length(note.len() + 1), length(note.len())], note.as_bytes()].concat();
-    [component, section].concat()
-}
-
-async fn loaded(host: &TestHost, owner: &str, version: &str) -> Arc<Transform> {
-    let component = rebuilt(bad_modules::bytes(AS_TOLD), version);
-    let registered = TransformName { owner: owner.into(), name: "as_told".into(), version: version.into() };
-    host.running.modules.load_transform(component, registered).await.unwrap()
-}
-
-/// What `owner` registered under the name `as_told`, the last version active.
-fn registered(versions: &[&Arc<Transform>], settings: &[(&str, &str)]) -> RegisteredTransform {
-    RegisteredTransform {
-        versions: versions.iter().map(|version| Arc::clone(version)).collect(),
-        active: versions.last().map(|version| version.digest.clone()),
-        offered: false,
-        settings: Arc::new(settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
-    }
-}
-
-/// Registers one version, active, for [`ACCOUNT`].
-async fn register(host: &TestHost) -> Arc<Transform> {
-    let transform = loaded(host, ACCOUNT, "1.0.0").await;
-    host.running.modules.transforms.put(ACCOUNT.into(), "as_told", registered(&[&transform], &[]));
-    transform
 }
 
 /// A hook whose transform is told this.
@@ -75,7 +41,7 @@ async fn sent(hook: impl FnOnce(&Receiver) -> HookDraft) -> (TestHost, Request, 
     let receiver = Receiver::start().await;
     let hook = hook(&receiver);
     let host = builder().hook(hook.clone()).start().await;
-    register(&host).await;
+    register(&host, ACCOUNT).await;
     post(&host).await;
     let request = receiver.expect_requests(1).await.remove(0);
     let attempt = host.expect_attempts(&hook.id(), 1).await.remove(0);
@@ -163,7 +129,7 @@ async fn what_it_drops_is_recorded_and_never_sent() {
     let receiver = Receiver::start().await;
     let hook = told(&receiver, json!({"do": "drop"}));
     let host = builder().hook(hook.clone()).start().await;
-    let transform = register(&host).await;
+    let transform = register(&host, ACCOUNT).await;
     post(&host).await;
 
     let attempt = host.expect_attempts(&hook.id(), 1).await.remove(0);
@@ -201,7 +167,7 @@ async fn whatever_it_does_wrong_is_an_attempt_that_failed_and_is_tried_again() {
     let hooks = told_wrong.clone().map(|(settings, _)| told(&receiver, settings));
     let builder = builder().setting("modules.time_limit_ms", 100).setting("modules.fuel_max", 100_000_000_000_u64);
     let host = hooks.iter().fold(builder, |builder, hook| builder.hook(hook.clone())).start().await;
-    register(&host).await;
+    register(&host, ACCOUNT).await;
     post(&host).await;
 
     for (hook, (settings, words)) in hooks.iter().zip(told_wrong) {
@@ -224,7 +190,7 @@ async fn failures_of_a_transform_disable_the_hook_as_a_receivers_do() {
     let receiver = Receiver::start().await;
     let hook = told(&receiver, json!({"do": "fail"}));
     let host = builder().setting("webhooks.disable_disabler", false).hook(hook.clone()).start().await;
-    register(&host).await;
+    register(&host, ACCOUNT).await;
     post(&host).await;
     post(&host).await;
 
@@ -278,7 +244,7 @@ async fn a_pinned_version_that_has_gone_fails_and_says_what_there_is() {
     let hook =
         a_hook("channel_create").to(&receiver).with("transform", json!({"module": "as_told", "version": "2.0.0"}));
     let host = builder().hook(hook.clone()).start().await;
-    register(&host).await;
+    register(&host, ACCOUNT).await;
     post(&host).await;
     let attempt = host.expect_attempts(&hook.id(), 3).await.remove(0);
     let error = attempt["client_error"].as_str().unwrap();
@@ -317,9 +283,16 @@ async fn an_ancestors_counts_when_it_is_offered_and_the_hooks_own_account_comes_
     post(&host).await;
     assert_eq!(receiver.expect_requests(2).await[1].json()["mark"], "own");
 
+    // The nearest that offers it: the reseller, and when the reseller keeps it, the account above.
     table.remove(&ACCOUNT.into(), "as_told");
+    let top = loaded(&host, MASTER, "1.0.0").await;
+    let offered = RegisteredTransform { offered: true, ..registered(&[&top], &[("mark", "master's")]) };
+    table.put(MASTER.into(), "as_told", offered);
     post(&host).await;
     assert_eq!(receiver.expect_requests(3).await[2].json()["mark"], "reseller's");
+    table.put(RESELLER.into(), "as_told", registered(&[&above], &[("mark", "reseller's")]));
+    post(&host).await;
+    assert_eq!(receiver.expect_requests(4).await[3].json()["mark"], "master's");
     host.finish().await;
 }
 
@@ -363,7 +336,7 @@ async fn a_request_waits_no_longer_for_a_transform_than_for_a_receiver() {
     let hook = told(&receiver, json!({"do": "loop"})).with("timeout_ms", 100).with("retry_schedule_s", json!([]));
     let builder = builder().setting("modules.time_limit_ms", 2000).setting("modules.fuel_max", 100_000_000_000_u64);
     let host = builder.setting("modules.fault_count", 1).hook(hook.clone()).start().await;
-    let transform = register(&host).await;
+    let transform = register(&host, ACCOUNT).await;
     post(&host).await;
 
     let attempt = host.expect_attempts(&hook.id(), 1).await.remove(0);
@@ -388,7 +361,7 @@ async fn a_line_that_is_full_is_a_failed_attempt() {
         .setting("modules.time_limit_ms", 300)
         .setting("modules.fuel_max", 100_000_000_000_u64);
     let host = hooks.iter().fold(builder, |builder, hook| builder.hook(hook.clone())).start().await;
-    register(&host).await;
+    register(&host, ACCOUNT).await;
     post(&host).await;
     let mut full = 0;
     for hook in &hooks {
@@ -410,7 +383,7 @@ async fn hooks_are_checked_when_they_are_saved_and_show_what_they_use() {
 
     let refused = host.call("PUT", &path, TENANT_KEY, Some(document(json!({"module": "as_told"})))).await.expect(400);
     assert_eq!(refused.data()["transform.module"]["enum"]["target"], json!([]), "{}", refused.envelope);
-    register(&host).await;
+    register(&host, ACCOUNT).await;
     let gone = document(json!({"module": "as_told", "version": "3.0.0"}));
     let refused = host.call("PUT", &path, TENANT_KEY, Some(gone)).await.expect(400);
     assert_eq!(refused.data()["transform.version"]["enum"]["target"], json!(["1.0.0"]), "{}", refused.envelope);

@@ -13,6 +13,7 @@
 //! - [`eventually`](mod@eventually) waits for a condition and tells the last state seen; tests never sleep.
 //! - [`test_host`] is a host of a test's own.
 //! - [`rest`] calls that host's REST.
+//! - [`transforms`] fills that host's table of transforms.
 //! - [`store_fault`] makes a host's store fail, and mends it.
 //! - [`real_program`] is the built `hookbox`, called as an operator calls it.
 //! - [`upload_desk`] checks uploads as a host does.
@@ -34,6 +35,7 @@ pub mod chaos_proxy;
 pub mod eventually;
 pub mod test_host;
 pub mod rest;
+pub mod transforms;
 pub mod store_fault;
 pub mod real_program;
 pub mod operator;

@@ -23,6 +23,7 @@ use super::Shared;
     tags(
         (name = "webhooks", description = "Hooks: who is told of what"),
         (name = "events", description = "The kinds of events that hooks can take"),
+        (name = "modules", description = "The components of accounts: what they cost and say"),
         (name = "attempts", description = "What was sent, what came back, and sending it again"),
         (name = "accounts", description = "Accounts, their keys and settings"),
         (name = "messages", description = "Messages over HTTP, and those that failed"),

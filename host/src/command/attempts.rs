@@ -161,18 +161,23 @@ fn row(attempt: &Value) -> [String; 9] {
         text(&attempt["hook_id"]),
         text(&attempt["hook_event"]),
         text(&attempt["try"]),
-        text(&attempt["result"]),
+        result(attempt),
         text(&attempt["resp_status_code"]),
         text(&attempt["duration_ms"]),
         cut(&text(reason), REASON_WIDTH),
     ]
 }
 
+/// What came of it, in a word.
+fn result(attempt: &Value) -> String {
+    if attempt["dropped"] == true { "dropped".to_owned() } else { text(&attempt["result"]) }
+}
+
 fn print(host: &Host, attempt: &Value) {
     if host.json {
         return print_json(attempt);
     }
-    print_fields(&[
+    let mut fields = vec![
         ("id", text(&attempt["id"])),
         ("time", time(&attempt["timestamp"])),
         ("hook", text(&attempt["hook_id"])),
@@ -181,13 +186,19 @@ fn print(host: &Host, attempt: &Value) {
         ("module", text(&attempt["module"])),
         ("try", text(&attempt["try"])),
         ("request", format!("{} {}", text(&attempt["method"]), text(&attempt["uri"]))),
-        ("result", text(&attempt["result"])),
+        ("result", result(attempt)),
         ("reason", text(&attempt["reason"])),
         ("error", text(&attempt["client_error"])),
         ("status", text(&attempt["resp_status_code"])),
         ("took ms", text(&attempt["duration_ms"])),
         ("next try", time(&attempt["next_try"])),
-    ]);
+    ];
+    let transform = &attempt["transform"];
+    if transform.is_object() {
+        fields.push(("transform", format!("{} {}", text(&transform["module"]), text(&transform["version"]))));
+        fields.push(("fuel", text(&transform["fuel"])));
+    }
+    print_fields(&fields);
     for (what, headers, body) in [("sent", "req_headers", "req_body"), ("answered", "resp_headers", "resp_body")] {
         let headers: Vec<_> = attempt[headers].as_object().into_iter().flatten().collect();
         if headers.is_empty() && attempt[body].is_null() {

@@ -1,4 +1,5 @@
-//! `hookbox module …`: the author's loop, from an empty folder to a component that a host takes. One file a call.
+//! `hookbox module …`: the author's loop, from an empty folder to a component that a host takes, and what becomes of it
+//! there. One file a call.
 
 mod folder;
 mod templates;
@@ -15,14 +16,21 @@ mod run;
 mod test;
 mod bench;
 mod check;
+mod logs;
+mod cost;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::could_not_begin;
+use super::{
+    could_not_begin,
+    rest::{Connection, Flags, Host, Refusal},
+};
 
-/// Write, build, try and measure modules and transforms.
+const FLAGS: Flags = &[("from", "--from"), ("to", "--to"), ("level", "--level"), ("after", "--after")];
+
+/// Write, build, try and measure modules and transforms, and see what hosts have of them.
 #[derive(Debug, Args)]
 pub(super) struct Module {
     #[command(subcommand)]
@@ -43,26 +51,50 @@ enum Call {
     Test(test::Test),
     /// Measure what a call costs, in a fresh instance and in a used one.
     Bench(bench::Bench),
+    /// The last lines that a module or a transform logged, the oldest first. A node has those of its own calls.
+    Logs(Remote<logs::Logs>),
+    /// What the account is charged for calls of a module or a transform, by day, the latest first.
+    Cost(Remote<cost::Cost>),
+}
+
+/// A call that a host is asked for.
+#[derive(Debug, Args)]
+struct Remote<T: Args> {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(flatten)]
+    call: T,
+}
+
+impl<T: Args> Remote<T> {
+    async fn run(&self, call: impl AsyncFnOnce(&T, &Host) -> Result<(), Refusal>) -> ExitCode {
+        self.connection.run(FLAGS, async |host: &Host| call(&self.call, host).await).await
+    }
 }
 
 impl Module {
-    /// Does what was asked. Exit code 1: what was tried has failed; 2: it could not begin.
+    /// Does what was asked. Exit code 1: what was tried has failed, or the host said no; 2: it could not begin.
     pub(super) async fn run(self) -> ExitCode {
-        // Compilers and guests block, so they are kept off tokio's own threads.
-        let ended = tokio::task::spawn_blocking(move || match self.call {
-            Call::New(new) => new.run(),
-            Call::Build(build) => build.run(),
-            Call::Check(check) => check.run(),
-            Call::Run(run) => run.run(),
-            Call::Test(test) => test.run(),
-            Call::Bench(bench) => bench.run(),
-        });
-        match ended.await {
-            Ok(Ok(true)) => ExitCode::SUCCESS,
-            Ok(Ok(false)) => ExitCode::FAILURE,
-            Ok(Err(reason)) => could_not_begin(&reason),
-            Err(panic) => could_not_begin(&panic),
+        match self.call {
+            Call::New(new) => apart(move || new.run()).await,
+            Call::Build(build) => apart(move || build.run()).await,
+            Call::Check(check) => apart(move || check.run()).await,
+            Call::Run(run) => apart(move || run.run()).await,
+            Call::Test(test) => apart(move || test.run()).await,
+            Call::Bench(bench) => apart(move || bench.run()).await,
+            Call::Logs(remote) => remote.run(logs::Logs::print).await,
+            Call::Cost(remote) => remote.run(cost::Cost::print).await,
         }
+    }
+}
+
+/// Compilers and guests block, so they are kept off tokio's own threads.
+async fn apart(work: impl FnOnce() -> Result<bool, String> + Send + 'static) -> ExitCode {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(true)) => ExitCode::SUCCESS,
+        Ok(Ok(false)) => ExitCode::FAILURE,
+        Ok(Err(reason)) => could_not_begin(&reason),
+        Err(panic) => could_not_begin(&panic),
     }
 }
 

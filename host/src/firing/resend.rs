@@ -1,6 +1,6 @@
 //! A firing made again of a recorded attempt: a plain rule.
 //!
-//! What was sent as JSON is in the record; of anything else (forms, GET) the payload is kept beside it. A body has
+//! What was sent as JSON is in the record; of anything else (forms, GET, what a transform made) the payload is kept beside it. A body has
 //! `custom_data` merged in as it was then; the hook's own of today is merged over it when it is sent again.
 
 use std::sync::Arc;

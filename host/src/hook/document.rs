@@ -374,8 +374,12 @@ impl<'a> Reader<'a> {
         read.collect()
     }
 
-    fn transform(&mut self) -> Option<TransformUse> {
-        let fields = self.object("transform")?;
+    fn transform(&mut self) -> Option<Box<TransformUse>> {
+        let value = self.value("transform")?;
+        let Some(fields) = value.as_object() else {
+            self.problem(type_problem("transform".to_owned(), "object", value));
+            return None;
+        };
         let mut reader = Reader::new(fields, self.origin, self.settings);
         let module = reader.required("module").to_owned();
         if !module.is_empty() && !is_name(&module) {
@@ -394,7 +398,7 @@ impl<'a> Reader<'a> {
             problem
         };
         self.problems.extend(reader.problems.into_iter().map(within));
-        Some(TransformUse { module, version, settings })
+        Some(Box::new(TransformUse { module, version, settings }))
     }
 
     /// Texts, and anything else as the JSON text that the component gets.

@@ -104,7 +104,9 @@ fn a_transform_is_read() {
 fn what_is_wrong_with_a_transform_is_said() {
     let said = |transform: Value| problems(&document(json!({ "transform": transform })), Origin::Api);
     assert!(said(json!("mask")).contains("transform: Value did not match type(s): object"));
-    assert!(said(json!({"version": "1.0.0"})).contains("transform.module: Field is required"));
+    for without in [json!({}), json!({"version": "1.0.0"})] {
+        assert!(said(without).contains("transform.module: Field is required"));
+    }
     for name in ["Mask", "acme/mask", "a b", &"x".repeat(65)] {
         assert!(said(json!({"module": name})).contains("is not the name of a transform"), "{name}");
     }

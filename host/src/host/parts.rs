@@ -46,6 +46,9 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
         let (log, recording) = (Arc::clone(&log), recording.clone());
         async move { log.run(recording).await }
     });
+    let (ledger, store) = (Arc::clone(stages.modules.ledger()), Arc::clone(&stages.store));
+    let recording = supervisors.recording.clone();
+    recorder.start_to_its_end("module costs", move || Arc::clone(&ledger).run(Arc::clone(&store), recording.clone()));
     let disabler = Arc::clone(&stages.disabler);
     parts.start("disabler", move || {
         let disabler = Arc::clone(&disabler);

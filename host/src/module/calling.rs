@@ -25,7 +25,12 @@ impl Modules {
         }
         let called =
             answered.await.map_err(|_| ModuleError::Host { reason: "the call panicked in the host".into() })?;
-        let charged = Charged { id: module.id(), version: &module.metadata.version, quarantine: &module.quarantine };
+        let charged = Charged {
+            id: module.id(),
+            version: &module.metadata.version,
+            account: module.owner.as_ref(),
+            quarantine: &module.quarantine,
+        };
         self.charging.charge(&charged, &called);
         called.result
     }

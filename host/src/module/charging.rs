@@ -1,15 +1,28 @@
-//! What follows of a call whatever it gave: what it said is logged, a fault is counted, and too many are quarantine.
+//! What follows of a call whatever it gave: its cost is added up, what it said is logged and kept, a fault is counted, and
+//! too many are quarantine.
+
+use std::sync::Arc;
 
 use metrics::counter;
 
-use super::{guest_log::Level, quarantine::Quarantine, sandbox::Called};
-use crate::{clock::Clock, message::ModuleId};
+use super::{
+    ModuleError, guest_log::Level, ledger::Ledger, log_book::LogBooks, quarantine::Quarantine, sandbox::Called,
+};
+use crate::{
+    clock::Clock,
+    message::{AccountId, ModuleId},
+    settings::ModuleSettings,
+};
 
 /// Charges calls to those who were called. Cheap to clone, because workers do it too.
 #[derive(Clone)]
 pub struct Charging {
     /// What time it is.
     pub clock: Clock,
+    /// What calls cost.
+    pub ledger: Arc<Ledger>,
+    /// What they said.
+    pub logs: Arc<LogBooks>,
 }
 
 /// Who was called.
@@ -18,15 +31,34 @@ pub struct Charged<'a> {
     pub id: &'a ModuleId,
     /// Its semantic version.
     pub version: &'a str,
+    /// Whom the call is charged to; `None`: the operator.
+    pub account: Option<&'a AccountId>,
     /// Where its faults are counted.
     pub quarantine: &'a Quarantine,
 }
 
 impl Charging {
+    /// With nothing charged yet.
+    pub fn new(settings: &ModuleSettings, clock: Clock) -> Self {
+        let ledger = Arc::new(Ledger::new(settings, clock.clone()));
+        Self { ledger, logs: Arc::new(LogBooks::new(settings)), clock }
+    }
+
     /// Charges one call.
     pub fn charge<T>(&self, to: &Charged<'_>, called: &Called<T>) {
         let id = to.id;
-        for line in &called.log.lines {
+        let has_failed = called.result.as_ref().is_err_and(|error| !matches!(error, ModuleError::Host { .. }));
+        self.ledger.note(to.account, id, &called.cost, has_failed);
+        let said = &called.log;
+        let within = match said.lines.is_empty() {
+            true => 0,
+            false => self.logs.write(id, to.version, said, self.clock.now_ms()),
+        };
+        if within < said.lines.len() {
+            counter!("hookbox_module_log_dropped_lines_total", "module" => id.to_string())
+                .increment((said.lines.len() - within) as u64);
+        }
+        for line in &said.lines[..within] {
             match line.level {
                 Level::Debug => tracing::debug!(target: "hookbox::module_log", module = %id, "{}", line.text),
                 Level::Info => tracing::info!(target: "hookbox::module_log", module = %id, "{}", line.text),
@@ -35,9 +67,9 @@ impl Charging {
                 }
             }
         }
-        if called.log.dropped_bytes > 0 {
+        if said.dropped_bytes > 0 {
             counter!("hookbox_module_log_dropped_bytes_total", "module" => id.to_string())
-                .increment(called.log.dropped_bytes);
+                .increment(said.dropped_bytes);
         }
         if let Err(error) = &called.result {
             counter!("hookbox_module_faults_total", "module" => id.to_string(), "kind" => error.kind()).increment(1);

@@ -13,13 +13,28 @@ use wasmtime_wasi::{
 const PERMIT_BYTES: usize = 64 * 1024;
 
 /// How much a line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "the words of the WIT enum")]
 pub enum Level {
     Debug,
     Info,
     Warn,
     Error,
+}
+
+impl Level {
+    /// All, the least first.
+    pub const ALL: [Self; 4] = [Self::Debug, Self::Info, Self::Warn, Self::Error];
+
+    /// The word of the WIT enum.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// One line.

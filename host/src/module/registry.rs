@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::{
     Module, ModuleError, Origin, TransformTable, charging::Charging, description::Binding, guest::Surroundings,
-    loaded::Loader, workers::Workers,
+    ledger::Ledger, loaded::Loader, log_book::LogBooks, workers::Workers,
 };
 use crate::{
     account::AccountTree,
@@ -60,6 +60,7 @@ impl Modules {
         settings: BTreeMap<String, String>,
         clock: Clock,
     ) -> Self {
+        let charging = Charging::new(&loader.modules, clock.clone());
         Self {
             active: ArcSwap::default(),
             refused: ArcSwap::default(),
@@ -68,7 +69,7 @@ impl Modules {
             workers,
             accounts,
             settings: Arc::new(settings),
-            charging: Charging { clock: clock.clone() },
+            charging,
             clock,
             transforms: TransformTable::default(),
         }
@@ -147,6 +148,16 @@ impl Modules {
     /// The active module of this id.
     pub fn get(&self, id: &ModuleId) -> Option<Arc<Module>> {
         self.active.load().iter().find(|module| module.id() == id).cloned()
+    }
+
+    /// What calls cost.
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.charging.ledger
+    }
+
+    /// What modules and transforms logged last.
+    pub fn logs(&self) -> &LogBooks {
+        &self.charging.logs
     }
 
     /// What could not be loaded, and why.

@@ -2,7 +2,7 @@
 //!
 //! Runs on the worker threads of [`super::workers`] only; a call blocks its thread until it ends or its time does.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{
@@ -39,6 +39,8 @@ pub struct Cost {
     pub fuel: u64,
     /// Memory at its largest, summed.
     pub memory_bytes: usize,
+    /// How long it took, making the instance included, µs.
+    pub time_us: u64,
 }
 
 /// What a call gave: its result, what it said, what it cost.
@@ -90,13 +92,14 @@ impl<W: World> Prepared<W> {
         now_ms: UnixMs,
         seed: u64,
     ) -> Result<Instance<W>, Failed> {
+        let began = Instant::now();
         let mut store = store(&self.engine, surroundings, limits, now_ms, seed);
         match arm(&mut store, limits).and_then(|()| W::instantiate(&self.pre, &mut store)) {
-            Ok(exports) => Ok(Instance { store, exports, limits: limits.clone() }),
+            Ok(exports) => Ok(Instance { store, exports, limits: limits.clone(), began }),
             Err(error) => Err(Failed {
                 error: classify(&error, store.data(), limits),
                 log: store.data().log.take(),
-                cost: cost(&store, limits),
+                cost: cost(&store, limits, began),
             }),
         }
     }
@@ -118,9 +121,10 @@ pub fn try_out(
     now_ms: UnixMs,
 ) -> Result<Cost, ModuleError> {
     let pre = linked(engine, component)?;
+    let began = Instant::now();
     let mut store = store(engine, surroundings, limits, now_ms, 0);
     match arm(&mut store, limits).and_then(|()| pre.instantiate(&mut store)) {
-        Ok(_) => Ok(cost(&store, limits)),
+        Ok(_) => Ok(cost(&store, limits, began)),
         Err(error) => Err(classify(&error, store.data(), limits)),
     }
 }
@@ -139,6 +143,8 @@ pub struct Instance<W: World = WebhookModule> {
     store: Store<Guest>,
     exports: W,
     limits: GuestLimits,
+    /// When the call under way began.
+    began: Instant,
 }
 
 /// An instance that could not be made.
@@ -160,18 +166,20 @@ impl<W: World> Instance<W> {
     pub fn call<T>(&mut self, call: impl FnOnce(&W, &mut Store<Guest>) -> wasmtime::Result<T>) -> Called<T> {
         let result = call(&self.exports, &mut self.store);
         let result = result.map_err(|error| classify(&error, self.store.data(), &self.limits));
-        Called { result, log: self.store.data().log.take(), cost: cost(&self.store, &self.limits) }
+        Called { result, log: self.store.data().log.take(), cost: cost(&self.store, &self.limits, self.began) }
     }
 
     /// Fills up fuel and time for one more call.
     pub fn rearm(&mut self) -> wasmtime::Result<()> {
+        self.began = Instant::now();
         arm(&mut self.store, &self.limits)
     }
 }
 
-fn cost(store: &Store<Guest>, limits: &GuestLimits) -> Cost {
+fn cost(store: &Store<Guest>, limits: &GuestLimits, began: Instant) -> Cost {
     let fuel = limits.fuel_max.saturating_sub(store.get_fuel().unwrap_or(0));
-    Cost { fuel, memory_bytes: store.data().memory.used }
+    let time_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Cost { fuel, memory_bytes: store.data().memory.used, time_us }
 }
 
 /// Gives a store the fuel and the time of one call.

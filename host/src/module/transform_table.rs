@@ -149,6 +149,12 @@ impl TransformTable {
         usable.into_values().collect()
     }
 
+    /// Whether there is a transform of this qualified id.
+    pub fn contains(&self, id: &ModuleId) -> bool {
+        let Some((owner, name)) = id.as_str().split_once('/') else { return false };
+        self.registered(&owner.into(), name).is_some()
+    }
+
     fn registered(&self, owner: &AccountId, name: &str) -> Option<Arc<RegisteredTransform>> {
         self.by_account.get(owner)?.get(name).cloned()
     }

@@ -73,7 +73,7 @@ impl Modules {
                 let called = Called { result, log, cost };
                 // Here, and not where it is waited for: nobody waits for a call that outlives the request's time.
                 let Transform { id, version, quarantine, .. } = &*transform;
-                charging.charge(&Charged { id, version, quarantine }, &called);
+                charging.charge(&Charged { id, version, account: Some(&input.account), quarantine }, &called);
                 drop(answer.send((called.result, called.cost)));
             }
         };

@@ -123,6 +123,12 @@ pub struct ModuleSettings {
     pub ports_max: u64,
     pub memories_max: u64,
     pub tables_max: u64,
+    pub cost_write_ms: u64,
+    pub cost_lines_max: u64,
+    pub cost_keep_days: u64,
+    pub log_lines_per_s: u64,
+    pub log_lines_kept: u64,
+    pub log_bytes_kept: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -9,6 +9,7 @@ pub(crate) mod hooks;
 pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod numbers;
+pub(crate) mod module_costs;
 pub(crate) mod origins;
 pub(crate) mod undelivered;
 pub(crate) mod upkeep;

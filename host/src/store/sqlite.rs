@@ -13,6 +13,7 @@ mod firings;
 mod hooks;
 mod jobs;
 mod keys;
+mod module_costs;
 mod numbers;
 mod opening;
 mod origins;

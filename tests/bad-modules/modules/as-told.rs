@@ -1,10 +1,15 @@
 //! A transform that does what its settings tell it, good and bad.
 //!
 //! `uri`, `content_type` and `payload` take the place of what there is; `append` is added to the URI; `mark` is put into
-//! the payload; `header` (`Name=value`) among the headers; `report` makes a payload of what it was handed. `do` is one of
+//! the payload; `header` (`Name=value`) among the headers; `report` makes a payload of what it was handed; `log` is logged. `do` is one of
 //! `drop`, `fail`, `trap`, `loop`, `huge`.
 
-use hookbox_bad_modules::transform::{Guest, export_transform, settings, types::Firing};
+use hookbox_bad_modules::transform::{
+    Guest, export_transform,
+    log::{self, Level},
+    settings,
+    types::Firing,
+};
 
 /// More than `modules.output_bytes_max` allows.
 const HUGE_BYTES: usize = 2 * 1024 * 1024;
@@ -13,6 +18,10 @@ struct AsTold;
 
 impl Guest for AsTold {
     fn transform(mut firing: Firing) -> Result<Option<Firing>, String> {
+        if let Some(text) = settings::get("log") {
+            log::log(Level::Debug, "it begins");
+            log::log(Level::Info, &text);
+        }
         if settings::get("report").is_some() {
             firing.payload = report(&firing);
         }

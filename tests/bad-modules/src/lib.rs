@@ -25,7 +25,7 @@ pub mod transform {
         default_bindings_module: "hookbox_bad_modules::transform",
     });
 
-    pub use hookbox::webhook::{settings, types};
+    pub use hookbox::webhook::{log, settings, types};
 }
 
 use bindings::hookbox::webhook::types::{Binding, Event, ExchangeKind, Message, Metadata};

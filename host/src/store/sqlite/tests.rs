@@ -39,6 +39,7 @@ behaves! {
     numbers::keeps_numbers,
     numbers::tells_of_numbers_that_change_hands,
     origins::origins_are_noted_found_and_forgotten,
+    module_costs::costs_are_added_up_by_account_module_and_day,
     keys::keeps_keys,
     keys::notes_when_a_key_was_used,
     hooks::keeps_hooks_and_tells_what_changed,
