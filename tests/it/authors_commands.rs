@@ -45,7 +45,7 @@ async fn a_missing_tool_is_named_with_what_to_install() {
     ] {
         author.succeeds(&["new", language, "--lang", language]).await;
         let said = author.calls_with(&["build", language], &environment).await;
-        assert_eq!((said.code, said.stderr), (2, format!("hookbox: {wanted}\n")), "{language}");
+        assert!(said.code == 2 && said.stderr.ends_with(&format!("hookbox: {wanted}\n")), "{language}: {said:?}");
     }
 }
 

@@ -247,7 +247,8 @@ struct Kept {
 
 impl Kept {
     fn start(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Kept {
-        let mut command = Command::new("sh");
+        // By its full path: a test may give the program a PATH that leads nowhere.
+        let mut command = Command::new("/bin/sh");
         command.args(["-c", KEEPER, "keeper"]).arg(hookbox()).args(arguments).current_dir(folder).process_group(0);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HOOKBOX_")) {
             command.env_remove(name);

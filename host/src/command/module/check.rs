@@ -71,5 +71,5 @@ fn print(on_stage: &OnStage) {
         let (keys, names) = (binding.routing_keys.join(", "), binding.names.join(", "));
         say(&format!("asks for {} {keys}: {} {names}", binding.exchange, binding.category));
     }
-    say(&format!("a host takes it"));
+    say("a host takes it");
 }

@@ -109,7 +109,7 @@ fn print(sample: &Sample, on_stage: &OnStage, played: &Played) {
         cost.memory_bytes / 1024
     ));
     if !is_asked_for(&on_stage.module.bindings, &sample.message) {
-        say(&format!("  note: no binding asks for it, so a host would not hand it over"));
+        say("  note: no binding asks for it, so a host would not hand it over");
     }
     for line in log_lines(log) {
         say(&format!("  log {line}"));

@@ -49,7 +49,7 @@ fn component_named_in(messages: &str) -> Option<PathBuf> {
         _ => Vec::new(),
     });
     let files = files.filter_map(|file| file.as_str().map(PathBuf::from));
-    files.filter(|file| file.extension().is_some_and(|ending| ending == "wasm")).last()
+    files.filter(|file| file.extension().is_some_and(|ending| ending == "wasm")).next_back()
 }
 
 fn need_target() -> Result<(), String> {
