@@ -15,6 +15,7 @@ mod page_faults;
 mod run;
 mod test;
 mod bench;
+mod report;
 mod check;
 mod logs;
 mod cost;

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{
     page_faults, sample,
     sample::Sample,
-    stage::{OnStage, Sandbox, component_at},
+    stage::{OnStage, Sandbox, module_at},
 };
 use crate::{
     command::table::{Table, print_json, say},
@@ -46,7 +46,7 @@ struct Measured {
 impl Bench {
     /// `false` when a sample fails, which is not measured.
     pub(super) fn run(self) -> Result<bool, String> {
-        let (component, folder) = component_at(&self.dir)?;
+        let (component, folder) = module_at(&self.dir)?;
         let folder = folder.ok_or_else(|| format!("{}: name the module's folder", self.dir.display()))?;
         let stage = self.sandbox.set_up()?;
         let samples = sample::in_folder(&folder.samples(), &stage)?;

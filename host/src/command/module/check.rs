@@ -1,20 +1,26 @@
 //! `hookbox module check`: what a host would say of a component before it takes it.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
-use super::stage::{OnStage, Sandbox, Stage, component_at};
+use super::{
+    folder::{ModuleFolder, World},
+    report, sample,
+    stage::{Sandbox, Stage, component_at, surroundings_of},
+};
 use crate::{
     command::table::{print_json, say},
-    module::ModuleError,
+    message::Message,
+    module::check::{Checked, Subject},
 };
 
 /// Which component.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// A module's folder, or a component (*.wasm).
+    /// A folder that was built, or a component (*.wasm).
     #[arg(default_value = ".", value_name = "DIR|FILE.wasm")]
     path: PathBuf,
     #[command(flatten)]
@@ -27,13 +33,19 @@ pub(super) struct Check {
 impl Check {
     /// Whether a host would take it.
     pub(super) fn run(self) -> Result<bool, String> {
-        let (component, _) = component_at(&self.path)?;
+        let (component, folder) = component_at(&self.path)?;
         let stage = self.sandbox.set_up()?;
-        match checked(&stage, &component) {
-            Ok(on_stage) => {
+        let subject = Subject {
+            surroundings: surroundings_of(BTreeMap::new()),
+            limits: stage.limits(),
+            messages: samples_of(folder.as_ref(), &stage)?,
+        };
+        // This thread is one that may wait.
+        match Handle::current().block_on(stage.checker().check(component.into(), subject)) {
+            Ok(checked) => {
                 match self.json {
-                    true => print_json(&as_json(&on_stage)),
-                    false => print(&on_stage),
+                    true => print_json(&as_json(&checked)?),
+                    false => print(&checked)?,
                 }
                 Ok(true)
             }
@@ -48,28 +60,42 @@ impl Check {
     }
 }
 
-/// The check itself: everything that a host looks at before it uses a component.
-fn checked(stage: &Stage, component: &[u8]) -> Result<OnStage, ModuleError> {
-    stage.load(component)
+/// A module's samples stand for the messages that a host would have it handed.
+fn samples_of(folder: Option<&ModuleFolder>, stage: &Stage) -> Result<Vec<Arc<Message>>, String> {
+    match folder
+        .filter(|folder| folder.world == World::Module)
+        .map(ModuleFolder::samples)
+        .filter(|samples| samples.is_dir())
+    {
+        Some(samples) => {
+            let samples = sample::in_folder(&samples, stage)?;
+            Ok(samples.into_iter().map(|(_, sample)| Arc::new(sample.message)).collect())
+        }
+        None => Ok(Vec::new()),
+    }
 }
 
-fn as_json(on_stage: &OnStage) -> Value {
-    let module = &on_stage.module;
-    json!({
-        "id": module.metadata.id, "name": module.metadata.name, "version": module.metadata.version,
-        "digest": module.digest, "bytes": on_stage.bytes, "load_ms": on_stage.load_ms, "bindings": module.bindings,
-    })
+fn as_json(checked: &Checked) -> Result<Value, String> {
+    let report = serde_json::to_value(&checked.report).map_err(|error| error.to_string())?;
+    let metadata = checked.metadata.as_ref();
+    Ok(json!({
+        "id": metadata.map(|metadata| metadata.id.to_string()),
+        "name": metadata.map(|metadata| &metadata.name),
+        "version": metadata.map(|metadata| &metadata.version),
+        "bindings": checked.bindings,
+        "report": report,
+    }))
 }
 
-fn print(on_stage: &OnStage) {
-    let module = &on_stage.module;
-    let metadata = &module.metadata;
-    say(&format!("{} {} ({})", metadata.id, metadata.version, metadata.name));
-    say(&format!("digest {}", module.digest));
-    say(&format!("{} bytes, loaded in {} ms", on_stage.bytes, on_stage.load_ms));
-    for binding in &module.bindings {
+fn print(checked: &Checked) -> Result<(), String> {
+    if let Some(metadata) = &checked.metadata {
+        say(&format!("{} {} ({})", metadata.id, metadata.version, metadata.name));
+    }
+    report::print(&serde_json::to_value(&checked.report).map_err(|error| error.to_string())?);
+    for binding in &checked.bindings {
         let (keys, names) = (binding.routing_keys.join(", "), binding.names.join(", "));
         say(&format!("asks for {} {keys}: {} {names}", binding.exchange, binding.category));
     }
     say("a host takes it");
+    Ok(())
 }

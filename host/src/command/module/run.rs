@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{
     matching::is_asked_for,
     sample::{self, Sample},
-    stage::{OnStage, Played, Sandbox, component_at, log_lines, play_fresh},
+    stage::{OnStage, Played, Sandbox, log_lines, module_at, play_fresh},
 };
 use crate::command::table::{print_json, say};
 
@@ -45,7 +45,7 @@ impl Run {
         if messages.is_empty() {
             return Err("name a file of messages too, e.g. samples/*.json".into());
         }
-        let (component, _) = component_at(component)?;
+        let (component, _) = module_at(component)?;
         let stage = self.sandbox.set_up()?;
         let given: BTreeMap<_, _> = self.settings.into_iter().collect();
         let mut samples = Vec::new();

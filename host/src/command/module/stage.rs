@@ -19,13 +19,15 @@ use super::{
 };
 use crate::{
     account::AccountTree,
+    clock::Clock,
     message::{Event, Message, UnixMs},
     module::{
         Handled, Made, Module, ModuleError, Origin,
+        check::Checker,
         compile_helper::CompileHelper,
         compiler::Compiler,
         engine::{Engines, Running},
-        guest::Surroundings,
+        guest::{GuestLimits, Surroundings},
         guest_log::{Level, LogLines},
         loaded::Loader,
         sandbox::{Called, Cost},
@@ -50,7 +52,7 @@ pub(super) struct Sandbox {
 pub(super) struct Stage {
     /// By which limits.
     pub(super) settings: Settings,
-    loader: Loader,
+    loader: Arc<Loader>,
 }
 
 /// A component that is loaded.
@@ -59,8 +61,6 @@ pub(super) struct OnStage {
     pub(super) module: Module,
     /// Its component's bytes.
     pub(super) bytes: usize,
-    /// How long it took to compile, or to fetch from what was compiled before, and to ask for its metadata.
-    pub(super) load_ms: u128,
 }
 
 /// What came of one call.
@@ -91,7 +91,7 @@ impl Sandbox {
         let compiler =
             Compiler::new(&folder, &key, most, helper).map_err(|error| format!("{}: {error}", folder.display()))?;
         let firing = Arc::new(settings.firing.clone());
-        let loader = Loader { engines, compiler, modules: settings.modules.clone(), firing };
+        let loader = Arc::new(Loader { engines, compiler, modules: settings.modules.clone(), firing });
         Ok(Stage { settings, loader })
     }
 }
@@ -99,10 +99,19 @@ impl Sandbox {
 impl Stage {
     /// Compiles and checks the component. A `ModuleError` is its own fault.
     pub(super) fn load(&self, component: &[u8]) -> Result<OnStage, ModuleError> {
-        let began = Instant::now();
         let origin = Origin::Folder(PathBuf::new());
         let module = self.loader.load(component, origin, None, surroundings_of(BTreeMap::new()), LOADED_AT_MS)?;
-        Ok(OnStage { module, bytes: component.len(), load_ms: began.elapsed().as_millis() })
+        Ok(OnStage { module, bytes: component.len() })
+    }
+
+    /// What a host has an upload go through.
+    pub(super) fn checker(&self) -> Checker {
+        Checker::new(Arc::clone(&self.loader), Clock::default())
+    }
+
+    /// The bounds of a call.
+    pub(super) fn limits(&self) -> GuestLimits {
+        GuestLimits::new(&self.settings.modules)
     }
 
     /// To be held while calls are made: their time passes only then.
@@ -116,16 +125,23 @@ pub(super) fn surroundings_of(settings: BTreeMap<String, String>) -> Surrounding
     Surroundings { accounts: Arc::new(AccountTree::default()), within: None, settings: Arc::new(settings) }
 }
 
+/// As [`component_at`], for calls that work with modules only.
+pub(super) fn module_at(path: &Path) -> Result<(Vec<u8>, Option<ModuleFolder>), String> {
+    let (component, folder) = component_at(path)?;
+    if folder.as_ref().is_some_and(|folder| folder.world == World::Transform) {
+        let manifest = path.join(MANIFEST);
+        return Err(format!(
+            "{}: it is a transform; only modules are run here, transforms are checked",
+            manifest.display()
+        ));
+    }
+    Ok((component, folder))
+}
+
 /// The component that the calls of `hookbox module` are to work with: a file, or the one that was built in a folder.
 pub(super) fn component_at(path: &Path) -> Result<(Vec<u8>, Option<ModuleFolder>), String> {
     if path.is_dir() {
         let folder = ModuleFolder::read(path)?;
-        if folder.world == World::Transform {
-            return Err(format!(
-                "{}: it is a transform; so far only modules are run and checked here (`hookbox module build` builds it)",
-                path.join(MANIFEST).display()
-            ));
-        }
         let file = folder.component();
         let component =
             read(&file).map_err(|reason| format!("{reason}; run `hookbox module build {}` first", path.display()))?;

@@ -15,7 +15,7 @@ use super::{
     matching::is_asked_for,
     run::in_words,
     sample::{self, Sample},
-    stage::{OnStage, Played, Sandbox, component_at, log_lines, play, play_fresh},
+    stage::{OnStage, Played, Sandbox, log_lines, module_at, play, play_fresh},
 };
 use crate::{
     command::table::{print_json, say},
@@ -56,7 +56,7 @@ struct Verdict {
 impl Test {
     /// Whether all samples gave what is expected.
     pub(super) fn run(self) -> Result<bool, String> {
-        let (component, folder) = component_at(&self.dir)?;
+        let (component, folder) = module_at(&self.dir)?;
         let folder = folder.ok_or_else(|| format!("{}: name the module's folder", self.dir.display()))?;
         let stage = self.sandbox.set_up()?;
         let samples = sample::in_folder(&folder.samples(), &stage)?;

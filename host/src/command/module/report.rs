@@ -1,0 +1,54 @@
+//! The report of a component's check, for people; the same of a check here and of an upload.
+
+use serde_json::Value;
+
+use crate::command::table::{say, text};
+
+/// Prints it.
+pub(super) fn print(report: &Value) {
+    say(&format!("{}, {} bytes, digest {}", text(&report["kind"]), text(&report["bytes"]), text(&report["digest"])));
+    let steps = report["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let steps: Vec<_> = steps.iter().map(step).collect();
+    say(&format!("passed {}", steps.join(", ")));
+    for import in report["imports"].as_array().into_iter().flatten() {
+        say(&format!("may use {}: {}", text(&import["name"]), text(&import["means"])));
+    }
+    if let Some(trials) = report.get("trials").filter(|trials| trials.is_object()) {
+        print_trials(trials);
+    }
+    for warning in report["warnings"].as_array().into_iter().flatten() {
+        say(&format!("warning: {}", text(warning)));
+    }
+}
+
+/// Those that cost something say how much.
+fn step(step: &Value) -> String {
+    match step["took_ms"].as_f64() {
+        Some(took_ms) if took_ms >= 10.0 => format!("{} ({took_ms:.0} ms)", text(&step["step"])),
+        _ => text(&step["step"]),
+    }
+}
+
+fn print_trials(trials: &Value) {
+    let count = |name: &str| text(&trials[name]);
+    say(&format!(
+        "handed {} messages: {} events, {} not its own, {} malformed, {} failed",
+        count("messages"),
+        count("events"),
+        count("not_mine"),
+        count("malformed"),
+        count("failed"),
+    ));
+    for (figure, unit) in
+        [("fuel", "fuel"), ("took_us", "µs"), ("memory_bytes", "bytes"), ("page_faults", "page faults")]
+    {
+        let spread = |name: &str| text(&trials[figure][name]);
+        say(&format!("a call costs {} {unit} (least {}, most {})", spread("median"), spread("min"), spread("max")));
+    }
+    for fault in trials["faults"].as_array().into_iter().flatten() {
+        say(&format!("message {}: {}", text(&fault["message"]), text(&fault["reason"])));
+    }
+    for line in trials["log"].as_array().into_iter().flatten() {
+        say(&format!("logged: {}", text(line)));
+    }
+}
