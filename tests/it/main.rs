@@ -18,6 +18,7 @@ mod kazoo_newcomers;
 mod bad_modules;
 mod refused_modules;
 mod uploads;
+mod corpus;
 mod hostile_receivers;
 mod retries;
 mod disables;
