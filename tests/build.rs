@@ -10,7 +10,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The programs under `bad-modules/modules/`.
-const MODULES: [&str; 14] = [
+const MODULES: [&str; 18] = [
     "trap",
     "spin",
     "hog",
@@ -25,6 +25,10 @@ const MODULES: [&str; 14] = [
     "sleeper",
     "impostor",
     "as-told",
+    "recursion",
+    "many-events",
+    "bindings-panic",
+    "wrong-types",
 ];
 
 fn main() {

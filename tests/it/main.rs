@@ -20,6 +20,7 @@ mod transforms;
 mod module_costs;
 mod refused_modules;
 mod uploads;
+mod corpus;
 mod hostile_receivers;
 mod retries;
 mod disables;

@@ -1,7 +1,12 @@
 //! What tenants upload is checked before it may be used: what is sound is described, in words and figures; what is not
 //! is refused at the step that found it.
 
-use std::time::Instant;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use hookbox::module::{
     ModuleError, Step,
@@ -9,6 +14,8 @@ use hookbox::module::{
 };
 use hookbox_tests::{
     bad_modules::{self, ECHO, TRAP},
+    bombs,
+    eventually::eventually,
     samples::{ACCOUNT, bad},
     upload_desk::UploadDesk,
 };
@@ -38,7 +45,7 @@ async fn a_sound_module_is_described() {
         let import = imports.iter().find(|import| import["name"].as_str().unwrap().starts_with(name));
         import.unwrap_or_else(|| panic!("{name}: {imports:?}"))["means"].as_str().unwrap().to_owned()
     };
-    assert_eq!(means("wasi:filesystem/"), "present, empty: no file and no folder");
+    assert_eq!(means("wasi:cli/environment"), "present, empty: no variables, no arguments");
     assert_eq!(shown["kind"], "module");
 }
 
@@ -52,6 +59,91 @@ async fn a_module_that_fails_on_messages_is_told_so_and_taken() {
     assert_eq!((trials.failed, trials.faults[0].kind), (1, "trap"));
     assert!(trials.faults[0].reason.contains("this module always traps"), "{:?}", trials.faults);
     assert_eq!(report.warnings, ["it failed on 1 of 1 messages"]);
+}
+
+/// Dear to compile, and not seen to be before.
+fn compile_bomb() -> Vec<u8> {
+    bombs::blocks(40, 4000, 2400)
+}
+
+#[tokio::test]
+async fn what_takes_the_compiler_too_long_is_refused() {
+    let cases = [("modules.compile_cpu_s", "1 s of CPU"), ("modules.compile_wall_s", "1 s")];
+    for (setting, limit) in cases {
+        let desk = UploadDesk::with(&[(setting, 1)]);
+
+        let (step, error) = desk.refusal(compile_bomb()).await;
+
+        let words = format!("it is too costly to compile: it takes more than {limit} ({setting})");
+        assert!(step == Step::Compile && error.to_string().contains(&words), "{step}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn the_helper_can_do_little_and_ends_with_who_asked_for_it() {
+    // An odd number, to know it by among those of other tests.
+    let desk = Arc::new(UploadDesk::with(&[("modules.compile_memory_bytes_max", 1_610_612_739)]));
+    let check = tokio::spawn({
+        let desk = Arc::clone(&desk);
+        async move { desk.check(compile_bomb(), &[]).await.map(|_| ()) }
+    });
+    let mark = "1610612739";
+    let helper = eventually("a helper that has limited itself", async || {
+        let helper = helper(mark).ok_or_else(|| "none".to_owned())?;
+        let status = read(&helper, "status");
+        // The filter is what it takes on last.
+        if status.contains("\nSeccomp:\t2\n") { Ok(helper) } else { Err(status) }
+    })
+    .await;
+
+    assert!(read(&helper, "status").contains("\nNoNewPrivs:\t1\n"));
+    assert_eq!(read(&helper, "environ"), "MIMALLOC_ARENA_RESERVE=0\0");
+    assert_eq!(fs::read_link(helper.join("cwd")).unwrap(), Path::new("/"));
+    let mut open: Vec<_> = fs::read_dir(helper.join("fd")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    open.sort();
+    assert!(open.iter().all(|descriptor| ["0", "1", "2"].contains(&descriptor.to_str().unwrap())), "{open:?}");
+    let limits = read(&helper, "limits");
+    let limit = |name: &str| {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.split_whitespace().next().unwrap().to_owned()
+    };
+    let figures =
+        ["Max address space", "Max data size", "Max cpu time", "Max core file size", "Max file size"].map(limit);
+    assert_eq!(figures, [mark, mark, "30", "0", "0"]);
+    // Fields are counted from behind the name.
+    let stat = read(&helper, "stat");
+    assert_eq!(stat.rsplit(')').next().unwrap().split_whitespace().nth(16), Some("19"), "its nice value: {stat}");
+
+    check.abort();
+
+    eventually("the helper to be gone", async || helper_left(mark)).await;
+}
+
+fn helper_left(mark: &str) -> Result<(), PathBuf> {
+    helper(mark).map_or(Ok(()), Err)
+}
+
+/// The folder in `/proc` of a compile helper that has this among its arguments.
+fn helper(mark: &str) -> Option<PathBuf> {
+    let mut processes = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
+    processes.find(|path| {
+        let line = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
+        line.contains("compile-helper") && line.split('\0').any(|argument| argument == mark)
+    })
+}
+
+fn read(helper: &Path, file: &str) -> String {
+    fs::read_to_string(helper.join(file)).unwrap_or_else(|error| format!("{file}: {error}"))
+}
+
+#[tokio::test]
+async fn every_built_in_module_passes() {
+    let desk = UploadDesk::with(&[]);
+    for (name, component) in hookbox::module::registry::BUILT_IN {
+        let checked = desk.check(component.to_vec(), &[]).await;
+        let report = checked.unwrap_or_else(|error| panic!("{name}: {error}")).report;
+        assert_eq!(report.warnings, [""; 0], "{name}");
+    }
 }
 
 /// Components that other toolchains made, e.g. for JavaScript and Python, are not built here: their folder is named by the

@@ -10,6 +10,7 @@
 //! - [`chaos_proxy`] is a TCP link that can be cut, refused, stalled, delayed and restored.
 //! - [`samples`] are messages, from the modules' `samples/` folders and by constructor.
 //! - [`bad_modules`] are components that trap, spin, hog and flood, built by `build.rs`, and bytes that are none.
+//! - [`bombs`] are components that no compiler of a language gives.
 //! - [`eventually`](mod@eventually) waits for a condition and tells the last state seen; tests never sleep.
 //! - [`test_host`] is a host of a test's own.
 //! - [`rest`] calls that host's REST.
@@ -27,6 +28,7 @@ pub mod broker;
 pub mod amqp;
 pub mod samples;
 pub mod bad_modules;
+pub mod bombs;
 pub mod receiver;
 pub mod couchdb;
 pub mod tls_receiver;

@@ -82,7 +82,7 @@ impl UploadDesk {
 }
 
 /// The message as a host has it.
-fn taken_in(message: &crate::samples::Message) -> message::Message {
+pub fn taken_in(message: &crate::samples::Message) -> message::Message {
     let body = message.json();
     let text = |key: &str| body[key].as_str().unwrap_or_default().to_owned();
     message::Message {

@@ -66,6 +66,11 @@ pub struct CompileHelper {
 impl CompileHelper {
     /// Helpers of this program; `None` for the one that runs.
     pub fn new(program: Option<&Path>, settings: &ModuleSettings) -> Self {
+        if !jail::FILTERS_SYSTEM_CALLS {
+            tracing::warn!(
+                "system calls of the compile helper are not filtered on this machine; its other limits hold"
+            );
+        }
         Self {
             program: program.unwrap_or(Path::new("/proc/self/exe")).to_owned(),
             limits: CompileLimits {

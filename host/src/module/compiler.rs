@@ -24,17 +24,9 @@ const MAC_BYTES: usize = 32;
 
 /// Compiles components, and remembers what it compiled.
 pub struct Compiler {
-    cache_dir: PathBuf,
-    key: hmac::Key,
+    cache: Arc<Cache>,
     component_bytes_max: usize,
     helper: CompileHelper,
-}
-
-/// Where the code of one component is kept, and what its MAC covers besides the code.
-struct Place {
-    path: PathBuf,
-    digest: digest::Digest,
-    compatibility: String,
 }
 
 impl Compiler {
@@ -47,43 +39,70 @@ impl Compiler {
     ) -> Result<Self, std::io::Error> {
         fs::create_dir_all(cache_dir)?;
         let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-        Ok(Self { cache_dir: cache_dir.to_owned(), key, component_bytes_max, helper })
+        Ok(Self { cache: Arc::new(Cache { dir: cache_dir.to_owned(), key }), component_bytes_max, helper })
     }
 
     /// The operator's component, compiled for the engine: from the cache when it is there and ours, else here.
     pub fn load(&self, engine: &Engine, component: &[u8]) -> Result<Component, ModuleError> {
         recognise(component, self.component_bytes_max).map_err(|(_, error)| error)?;
-        let place = self.place(engine, component);
-        if let Some(compiled) = self.remembered(engine, &place) {
+        let place = self.cache.place(engine, component);
+        if let Some(compiled) = self.cache.remembered(engine, &place) {
             return Ok(compiled);
         }
         let code = engine.precompile_component(component).map_err(|error| ModuleError::NotAComponent {
             reason: format!("{error:#}").lines().next().unwrap_or("it does not compile").to_owned(),
         })?;
-        self.made(engine, &place, &code)
+        self.cache.made(engine, &place, &code)
     }
 
     /// A tenant's component, compiled for the engine: from the cache when it is there and ours, else by the helper.
     pub async fn load_apart(&self, engine: &Engine, component: Arc<[u8]>) -> Result<Component, ModuleError> {
         recognise(&component, self.component_bytes_max).map_err(|(_, error)| error)?;
-        let place = self.place(engine, &component);
-        // A cache is read and code is loaded in milliseconds; those of an interpreter in tens.
-        if let Some(compiled) = self.remembered(engine, &place) {
+        let (cache, own_engine, bytes) = (Arc::clone(&self.cache), engine.clone(), Arc::clone(&component));
+        let (place, there) = apart(move || {
+            let place = cache.place(&own_engine, &bytes);
+            let there = cache.remembered(&own_engine, &place);
+            (place, there)
+        })
+        .await?;
+        if let Some(compiled) = there {
             return Ok(compiled);
         }
         let code = self.helper.compile(component).await?;
-        self.made(engine, &place, &code)
+        let (cache, engine) = (Arc::clone(&self.cache), engine.clone());
+        apart(move || cache.made(&engine, &place, &code)).await?
     }
 
     /// Where else untrusted input is worked on in a process apart.
     pub fn helper(&self) -> &CompileHelper {
         &self.helper
     }
+}
 
+/// Off tokio's threads: the code of an interpreter is tens of megabytes, to be read, checked and loaded.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ModuleError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|panic| ModuleError::Host { reason: format!("loading compiled code panicked: {panic}") })
+}
+
+/// Compiled code on disk.
+struct Cache {
+    dir: PathBuf,
+    key: hmac::Key,
+}
+
+/// Where the code of one component is kept, and what its MAC covers besides the code.
+struct Place {
+    path: PathBuf,
+    digest: digest::Digest,
+    compatibility: String,
+}
+
+impl Cache {
     fn place(&self, engine: &Engine, component: &[u8]) -> Place {
         let digest = digest::digest(&digest::SHA256, component);
         let compatibility = engine::compatibility(engine);
-        let path = self.cache_dir.join(format!("{}-{compatibility}.cwasm", hex::encode(digest.as_ref())));
+        let path = self.dir.join(format!("{}-{compatibility}.cwasm", hex::encode(digest.as_ref())));
         Place { path, digest, compatibility }
     }
 
@@ -101,8 +120,11 @@ impl Compiler {
         }
         // SAFETY: `code` has just been made by this program, here or in the compile helper, which lets nobody but the
         // host read or write its pipes.
-        unsafe { Component::deserialize(engine, code) }
-            .map_err(|error| ModuleError::Host { reason: format!("compiled code cannot be loaded: {error:#}") })
+        unsafe { Component::deserialize(engine, code) }.map_err(|error| ModuleError::NotAComponent {
+            // The engine's pools have bounds of their own: memories and tables that begin larger than they may become,
+            // more instances than there are places for.
+            reason: format!("it asks for more than an instance may have: {error:#}").replace('\n', " "),
+        })
     }
 
     fn cached(&self, path: &Path, digest: &[u8], compatibility: &str) -> Option<Vec<u8>> {

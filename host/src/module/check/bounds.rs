@@ -57,8 +57,11 @@ pub enum Unfit {
 
 impl From<BinaryReaderError> for Unfit {
     fn from(error: BinaryReaderError) -> Self {
-        let cut = if error.message().starts_with("unexpected end") { "it is cut off, or broken: " } else { "" };
-        Self::Invalid(format!("{cut}{error}"))
+        let said = error.message();
+        let cut = if said.starts_with("unexpected end") { "it is cut off, or broken: " } else { "" };
+        let is_async = said.contains("component model async");
+        let remedy = if is_async { "; build it without async (for componentize-qjs: --sync)" } else { "" };
+        Self::Invalid(format!("{cut}{error}{remedy}"))
     }
 }
 

@@ -125,16 +125,20 @@ const PACKAGES: [&[(&str, &str)]; 8] = [
     &[("offered.wit", OFFERED)],
 ];
 
-/// What [`crate::module::imports`] links, around each world.
+/// What [`crate::module::imports`] links, around each world. A component may name more of the contract's types than its
+/// world does: an author's kit has one set of them for both.
 const OFFERED: &str = "
     package hookbox:offered;
     world webhook-module {
         include wasi:cli/imports@0.2.12;
         include hookbox:webhook/webhook-module@1.0.0;
+        use hookbox:webhook/types@1.0.0.{json, account-id, exchange-kind, sample, header, firing};
     }
     world webhook-transform {
         include wasi:cli/imports@0.2.12;
         include hookbox:webhook/webhook-transform@1.0.0;
+        use hookbox:webhook/types@1.0.0.{json, account-id, exchange-kind, sample, header};
+        use hookbox:webhook/types@1.0.0.{metadata, binding, message, event, handle-error};
     }
 ";
 
