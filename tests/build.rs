@@ -10,7 +10,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The programs under `bad-modules/modules/`.
-const MODULES: [&str; 13] = [
+const MODULES: [&str; 15] = [
     "trap",
     "spin",
     "hog",
@@ -24,6 +24,8 @@ const MODULES: [&str; 13] = [
     "clock",
     "sleeper",
     "impostor",
+    "crm",
+    "crm-next",
 ];
 
 fn main() {

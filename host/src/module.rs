@@ -8,6 +8,7 @@
 //! Not guaranteed: that a module is called once for a message. After a crash the message comes back, and is handed to
 //! every module again.
 
+pub mod kind;
 pub mod bindings;
 pub mod engine;
 pub mod compiler;
@@ -18,13 +19,20 @@ pub mod sandbox;
 pub mod workers;
 pub mod description;
 pub mod loaded;
+pub mod tenant_rules;
 pub mod registry;
+pub mod stored;
+pub mod upload;
+pub mod limits;
+pub mod recent_messages;
+pub mod dry_run;
 pub mod calling;
 pub mod watcher;
 pub mod dead_letter;
 
 use thiserror::Error;
 
+pub use kind::Kind;
 pub use loaded::{Handled, Made, Module, Origin};
 pub use registry::Modules;
 

@@ -25,6 +25,7 @@ use super::Shared;
         (name = "events", description = "The kinds of events that hooks can take"),
         (name = "attempts", description = "What was sent, what came back, and sending it again"),
         (name = "accounts", description = "Accounts, their keys and settings"),
+        (name = "modules", description = "Modules and transforms that accounts bring"),
         (name = "messages", description = "Messages over HTTP, and those that failed"),
         (name = "host", description = "How the host is"),
     ),

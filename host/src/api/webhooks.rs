@@ -84,7 +84,7 @@ async fn create(
     request: RequestId,
     Data(data): Data,
 ) -> Result<Answer, Problem> {
-    let Completed { document, secret } = api.checked(&caller, |rules| rules.whole(data, None))?;
+    let Completed { document, secret } = api.checked(&account, &caller, |rules| rules.whole(data, None))?;
     let most = api.settings.hooks_per_account_max;
     if api.store.hook_count(&account).await? >= most {
         let message = format!("the account has {most} hooks (api.hooks_per_account_max); delete one first");
@@ -206,7 +206,7 @@ async fn replace(
 ) -> Result<Answer, Problem> {
     let stored = api.hook_of(&account, &hook).await?;
     must_match(&headers, stored.revision)?;
-    let completed = api.checked(&caller, |rules| rules.whole(data, Some(&stored)))?;
+    let completed = api.checked(&account, &caller, |rules| rules.whole(data, Some(&stored)))?;
     edit(&api, stored, completed, &request).await
 }
 
@@ -230,7 +230,7 @@ async fn change(
 ) -> Result<Answer, Problem> {
     let stored = api.hook_of(&account, &hook).await?;
     must_match(&headers, stored.revision)?;
-    let completed = api.checked(&caller, |rules| rules.merged(data, &stored))?;
+    let completed = api.checked(&account, &caller, |rules| rules.merged(data, &stored))?;
     edit(&api, stored, completed, &request).await
 }
 
@@ -328,14 +328,15 @@ impl super::Api {
         found.filter(|record| record.account == *account).ok_or_else(|| Problem::bad_identifier(hook))
     }
 
-    /// A document of this caller's, checked against the modules that there are.
+    /// A document of this caller's, checked against the modules that the account sees.
     fn checked(
         &self,
+        account: &AccountId,
         caller: &Caller,
         check: impl FnOnce(&editing::Rules<'_>) -> Result<Completed, HookProblems>,
     ) -> Result<Completed, Problem> {
-        let modules = self.modules.active();
-        let events = modules.iter().map(|module| (module.id().as_str(), &module.metadata.modifiers)).collect();
+        let modules = self.modules.seen_by(Some(account));
+        let events = modules.iter().map(|module| (module.name(), &module.metadata.modifiers)).collect();
         let rules = editing::Rules {
             settings: &self.firing,
             events,

@@ -21,8 +21,8 @@ use crate::{
     kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
     message::{AccountId, Object},
     module::{
-        Modules, compiler::Compiler, engine::Engines, loaded::Loader, registry::settings_for_modules, watcher::Watcher,
-        workers::Workers,
+        Modules, compiler::Compiler, engine::Engines, loaded::Loader, recent_messages::RecentMessages,
+        registry::settings_for_modules, stored::StoredModules, watcher::Watcher, workers::Workers,
     },
     pipeline::Pipeline,
     settings::Settings,
@@ -38,6 +38,7 @@ pub(super) struct Stages {
     pub(super) hooks: Arc<HookTable>,
     pub(super) follower: Arc<Follower>,
     pub(super) modules: Arc<Modules>,
+    pub(super) stored_modules: Arc<StoredModules>,
     pub(super) watcher: Option<Watcher>,
     pub(super) log: Arc<AttemptLog>,
     pub(super) disabler: Arc<Disabler>,
@@ -112,6 +113,9 @@ impl Stages {
             watcher.look(&modules).await;
         }
         write_metadata(&modules, &store).await?;
+        let stored_modules =
+            Arc::new(StoredModules::new(Arc::clone(&store), Arc::clone(&modules), settings.modules.watch_ms));
+        stored_modules.catch_up().await?;
         tracing::info!(modules = modules.active().len(), "modules ready");
 
         let log = Arc::new(AttemptLog::new(
@@ -174,6 +178,7 @@ impl Stages {
             firer: Arc::clone(&firer),
             store: Arc::clone(&store),
             clock: clock.clone(),
+            recent: Arc::new(RecentMessages::new(&settings.messages)),
             in_flight: AtomicUsize::new(0),
             in_flight_max: usize::try_from(settings.ingress.in_flight_max).unwrap_or(usize::MAX),
         });
@@ -185,6 +190,7 @@ impl Stages {
             hooks,
             follower,
             modules,
+            stored_modules,
             watcher,
             log,
             disabler,
@@ -228,7 +234,7 @@ fn modules(
         .map_err(|source| StartError::CacheDir { dir: dir.display().to_string(), source })?;
     let given = settings_for_modules(&settings.kazoo, &settings.webhooks.object_types);
     let firing = Arc::new(settings.firing.clone());
-    let loader = Loader { engines, compiler, modules: settings.modules.clone(), firing };
+    let loader = Loader { engines, compiler, modules: settings.modules.clone(), firing, operators: Arc::default() };
     Ok(Modules::new(loader, workers, Arc::clone(accounts), given, clock.clone()))
 }
 

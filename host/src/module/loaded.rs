@@ -1,12 +1,12 @@
 //! One module: a component that was compiled, checked and asked for its metadata, and the calls into it.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use ring::digest;
 use serde_json::Value;
 
@@ -21,9 +21,10 @@ use super::{
     sandbox::{Called, Prepared},
 };
 use crate::{
-    hook::Hook,
+    hook::{EVENT_ALL, Hook},
     message::{AccountId, Event, Message, ModuleId, Object, UnixMs},
     settings::{FiringSettings, ModuleSettings},
+    store::registered_modules::{ModuleVersion, RegisteredModule},
 };
 
 /// Metadata and bindings may take so many times the time of a message: they are asked for once.
@@ -36,10 +37,14 @@ pub enum Origin {
     BuiltIn,
     /// A file of `modules.dir`.
     Folder(PathBuf),
+    /// The store: a tenant's.
+    Stored,
 }
 
 /// One version of one module, ready to be called.
 pub struct Module {
+    /// What it goes by everywhere: the name in its metadata, with the owner's account before it when it is a tenant's.
+    id: ModuleId,
     /// What it says about itself.
     pub metadata: Metadata,
     /// What it binds and wants.
@@ -50,13 +55,21 @@ pub struct Module {
     pub origin: Origin,
     /// The tenant whose it is, outside whose subtree it sees and makes nothing; `None` for the operator's.
     pub owner: Option<AccountId>,
+    /// Whether the hooks of the accounts below the owner may have its events too.
+    pub offered: bool,
+    /// Limits of its own, checked by [`super::limits`].
+    pub limits: Object,
     selectors: Arc<[String]>,
     prepared: Prepared,
     surroundings: Surroundings,
     bounds: Bounds,
+    operators: OperatorIds,
     faults: Mutex<VecDeque<UnixMs>>,
     quarantine: ArcSwapOption<String>,
 }
+
+/// The ids of the operator's modules, as they are now: events of their names are theirs alone to make.
+pub type OperatorIds = Arc<ArcSwap<BTreeSet<ModuleId>>>;
 
 /// The bounds of a module's calls.
 #[derive(Clone, Debug)]
@@ -93,22 +106,68 @@ pub struct Loader {
     pub modules: ModuleSettings,
     /// Bounds of inline hooks.
     pub firing: Arc<FiringSettings>,
+    /// Kept by the registry.
+    pub operators: OperatorIds,
 }
 
 impl Loader {
-    /// Compiles a component, checks it against the world and asks for its metadata and bindings. Takes as long as the
-    /// compiler does; not to be called on a thread of tokio.
+    /// Loads a module of the operator's: compiles it, checks it against the world and asks for its metadata and bindings.
+    /// Takes as long as the compiler does; not to be called on a thread of tokio.
     pub fn load(
         &self,
         component: &[u8],
         origin: Origin,
-        owner: Option<AccountId>,
         surroundings: Surroundings,
         now_ms: UnixMs,
     ) -> Result<Module, ModuleError> {
+        let prepared = self.prepare(component)?;
+        let (metadata, bindings) = self.describe(&prepared, &surroundings, now_ms)?;
+        let id = metadata.id.clone();
+        Ok(Module {
+            digest: digest_of(component),
+            origin,
+            ..self.module(id, metadata, bindings, prepared, surroundings)
+        })
+    }
+
+    /// Loads a version of a tenant's module. What the check has found out about it is not asked again. As slow as
+    /// [`Self::load`].
+    pub fn load_stored(
+        &self,
+        component: &[u8],
+        record: &RegisteredModule,
+        version: &ModuleVersion,
+        surroundings: Surroundings,
+    ) -> Result<Module, ModuleError> {
+        let Some(metadata) = version.metadata.clone() else {
+            return Err(ModuleError::World { reason: "it is a transform".into() });
+        };
+        let prepared = self.prepare(component)?;
+        let loaded = self.module(record.id(), metadata, version.bindings.clone(), prepared, surroundings);
+        Ok(loaded.of_tenant(record, version.digest.clone()))
+    }
+
+    /// The same version of a tenant's module, when what the tenant says about it has changed.
+    pub fn reload(&self, loaded: &Module, record: &RegisteredModule, surroundings: Surroundings) -> Module {
+        let (metadata, bindings) = (loaded.metadata.clone(), loaded.bindings.clone());
+        let again = self.module(record.id(), metadata, bindings, loaded.prepared.clone(), surroundings);
+        again.of_tenant(record, loaded.digest.clone())
+    }
+
+    /// Compiles a component and checks it against the world.
+    pub(super) fn prepare(&self, component: &[u8]) -> Result<Prepared, ModuleError> {
         let engine = self.engines.for_component(component);
         let compiled = self.compiler.load(engine, component)?;
-        let prepared = Prepared::new(engine, &compiled)?;
+        Prepared::new(engine, &compiled)
+    }
+
+    /// Asks for metadata and bindings.
+    pub(super) fn describe(
+        &self,
+        prepared: &Prepared,
+        surroundings: &Surroundings,
+        now_ms: UnixMs,
+    ) -> Result<(Metadata, Vec<Binding>), ModuleError> {
         let bounds = Bounds::new(&self.modules, &self.firing);
         let load = GuestLimits {
             time_limit_ms: bounds.guest.time_limit_ms * LOAD_TIME_FACTOR,
@@ -124,20 +183,41 @@ impl Loader {
             .call(surroundings.clone(), &load, now_ms, 0, |module, store| module.call_bindings(store))
             .result
             .and_then(|raw| checked_bindings(raw, usize::try_from(self.modules.bindings_max).unwrap_or(usize::MAX)))?;
-        Ok(Module {
+        Ok((metadata, bindings))
+    }
+
+    /// One that is the operator's until somebody says otherwise.
+    fn module(
+        &self,
+        id: ModuleId,
+        metadata: Metadata,
+        bindings: Vec<Binding>,
+        prepared: Prepared,
+        surroundings: Surroundings,
+    ) -> Module {
+        Module {
+            id,
             selectors: metadata.selectors.clone().into(),
             metadata,
             bindings,
-            digest: hex::encode(digest::digest(&digest::SHA256, component).as_ref()),
-            origin,
-            owner,
+            digest: String::new(),
+            origin: Origin::BuiltIn,
+            owner: None,
+            offered: false,
+            limits: Object::new(),
             prepared,
             surroundings,
-            bounds,
+            bounds: Bounds::new(&self.modules, &self.firing),
+            operators: Arc::clone(&self.operators),
             faults: Mutex::default(),
             quarantine: ArcSwapOption::empty(),
-        })
+        }
     }
+}
+
+/// SHA-256 of a component, in hex.
+pub fn digest_of(component: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, component).as_ref())
 }
 
 impl Bounds {
@@ -162,7 +242,34 @@ impl Bounds {
 impl Module {
     /// Its id.
     pub fn id(&self) -> &ModuleId {
-        &self.metadata.id
+        &self.id
+    }
+
+    /// The name of its events as a rule: its id without the account.
+    pub fn name(&self) -> &str {
+        self.metadata.id.as_str()
+    }
+
+    fn of_tenant(self, record: &RegisteredModule, digest: String) -> Self {
+        let quarantine = record.quarantine.as_ref().map(|quarantine| Arc::new(quarantine.reason.clone()));
+        Self {
+            digest,
+            origin: Origin::Stored,
+            owner: Some(record.account.clone()),
+            offered: record.offered,
+            limits: record.limits.clone(),
+            quarantine: ArcSwapOption::new(quarantine),
+            ..self
+        }
+    }
+
+    /// Whether this is what the record says, so that nothing has to be loaded.
+    pub fn is_as(&self, record: &RegisteredModule) -> bool {
+        record.active.as_ref() == Some(&self.digest)
+            && self.offered == record.offered
+            && self.limits == record.limits
+            && *self.surroundings.settings == record.settings
+            && self.quarantine().as_deref() == record.quarantine.as_ref().map(|quarantine| &quarantine.reason)
     }
 
     /// Why it is in quarantine, when it is.
@@ -261,9 +368,18 @@ impl Module {
         if foreign {
             return Err(ModuleError::ForeignAccount { account: account.to_string() });
         }
+        // Who may have its events: without an offer, the owner alone.
+        let hooks_of = self.owner.as_ref().filter(|_| !self.offered);
+        if self.owner.is_some() && (raw.hook_event == EVENT_ALL || self.operators.load().contains(&*raw.hook_event)) {
+            let reason = format!("{:?} is the operator's to make; name the event as the module", raw.hook_event);
+            return Err(ModuleError::Output { reason });
+        }
+        if raw.inline_hook.is_some() && hooks_of.is_some_and(|owner| *owner != account) {
+            return Err(ModuleError::ForeignAccount { account: account.to_string() });
+        }
         let inline = raw.inline_hook.as_deref().map(|text| self.inline_hook(text, &account)).transpose()?;
         let event = Event {
-            module: self.metadata.id.clone(),
+            module: self.id.clone(),
             hook_event: raw.hook_event,
             account,
             payload,
@@ -271,6 +387,7 @@ impl Module {
             selectors: Arc::clone(&self.selectors),
             internal_leg: raw.internal_leg,
             within: within.cloned(),
+            hooks_of: hooks_of.cloned(),
         };
         Ok((event, inline))
     }

@@ -105,6 +105,20 @@ pub struct ModuleSettings {
     pub component_bytes_max: u64,
     pub fault_count: u64,
     pub fault_window_ms: u64,
+    pub tenant_bindings: Vec<String>,
+    pub uploads_max: u64,
+    pub upload_timeout_ms: u64,
+    pub modules_per_account_max: u64,
+    pub versions_per_module_max: u64,
+    pub upload_bytes_per_account_max: u64,
+    pub settings_bytes_max: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageSettings {
+    pub keep_per_account: u64,
+    pub keep_bytes_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -16,6 +16,7 @@ mod keys;
 mod numbers;
 mod opening;
 mod origins;
+mod registered_modules;
 mod upkeep;
 
 use std::sync::{Arc, atomic::AtomicUsize};
