@@ -10,7 +10,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The programs under `bad-modules/modules/`.
-const MODULES: [&str; 18] = [
+const MODULES: [&str; 20] = [
     "trap",
     "spin",
     "hog",
@@ -29,6 +29,8 @@ const MODULES: [&str; 18] = [
     "many-events",
     "bindings-panic",
     "wrong-types",
+    "crm",
+    "crm-next",
 ];
 
 fn main() {

@@ -32,9 +32,11 @@ pub mod resend_jobs;
 pub mod resending;
 pub mod secrets;
 pub mod server;
+pub mod streamed;
 pub mod testing;
 pub mod time_range;
 pub mod token;
+pub mod webhook_modules;
 pub mod webhooks;
 
 use std::{sync::Arc, time::Duration};
@@ -61,9 +63,9 @@ use crate::{
     ingress::{amqp::BrokerState, decode::Decoder},
     kazoo::reader::ReaderState,
     message::AccountId,
-    module::Modules,
+    module::{Modules, check::Checker, stored::StoredModules},
     pipeline::Pipeline,
-    settings::{ApiSettings, DeadLetterSettings, FiringSettings, WebhookSettings},
+    settings::{ApiSettings, DeadLetterSettings, FiringSettings, ModuleSettings, WebhookSettings},
     store::{SharedStore, secrets::HostKey},
 };
 
@@ -108,6 +110,14 @@ pub struct Api {
     pub decoder: Decoder,
     /// What there is, and what could not be loaded.
     pub modules: Arc<Modules>,
+    /// What tenants may bring.
+    pub modules_settings: ModuleSettings,
+    /// Checks what is uploaded.
+    pub checker: Arc<Checker>,
+    /// Has this node obey what was written of modules.
+    pub stored_modules: Arc<StoredModules>,
+    /// Uploads taken and checked at once: `modules.uploads_max`.
+    pub uploads: Arc<Semaphore>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerState>,
     /// How it stands with KAZOO's CouchDB.
@@ -142,6 +152,7 @@ fn described_routes() -> OpenApiRouter<Shared> {
         .merge(keys::routes())
         .merge(configs::routes())
         .merge(login::routes())
+        .merge(webhook_modules::routes())
         .merge(messages::routes())
         .merge(dead_letters::routes())
         .merge(health::routes())

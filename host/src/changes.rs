@@ -41,8 +41,10 @@ use crate::{
 /// Rows read at once.
 const PAGE_ROWS: u32 = 1000;
 
-/// What a notice of a hook's or an account's change looks like (KAZOO's data layer publishes them).
-const NOTICE_KEYS: [&str; 3] = ["*.webhooks.webhook.*", "doc_deleted.*.account.*", "*.accounts.account.*"];
+/// What a notice of a hook's, an account's or a registered module's change looks like (KAZOO's data layer publishes those of
+/// hooks and accounts).
+const NOTICE_KEYS: [&str; 4] =
+    ["*.webhooks.webhook.*", "doc_deleted.*.account.*", "*.accounts.account.*", "*.*.webhook_module.*"];
 
 /// As above, of the documents of numbers: heard where KAZOO's documents are read.
 const NUMBER_NOTICE_KEY: &str = "*.*.number.*";
@@ -208,8 +210,8 @@ impl Heard {
 pub struct Listener {
     /// `amqp.url`.
     pub url: String,
-    /// Rung for each notice.
-    pub wake: Arc<Notify>,
+    /// Rung for each notice: who follows hooks and accounts, and who follows modules.
+    pub wake: [Arc<Notify>; 2],
     /// Who else is told of them.
     pub heard: Option<Heard>,
     /// `amqp.reconnect_pause_ms_max`.
@@ -241,7 +243,7 @@ impl Listener {
         let tag = ShortString::default();
         let mut notices = channel.basic_consume(queue.name().clone(), tag, options, FieldTable::default()).await?;
         // What changed while nobody listened.
-        self.wake.notify_one();
+        self.ring();
         if let Some(heard) = &self.heard {
             heard.missed.notify_one();
         }
@@ -252,9 +254,13 @@ impl Listener {
             if let Some(heard) = &self.heard {
                 heard.hand_over(&notice.data);
             }
-            self.wake.notify_one();
+            self.ring();
         }
         Ok(())
+    }
+
+    fn ring(&self) {
+        self.wake.iter().for_each(|wake| wake.notify_one());
     }
 }
 

@@ -76,7 +76,8 @@ id! {
     HookId
 }
 id! {
-    /// A module: `[a-z0-9_]{1,64}`, the name of the hook event it makes as a rule.
+    /// A module: `[a-z0-9_]{1,64}`, the name of the hook event it makes as a rule; a tenant's has its account before it,
+    /// `account/name`.
     ModuleId
 }
 id! {
@@ -96,6 +97,13 @@ impl WebhookId {
     /// Whether it is of a test.
     pub fn is_test(&self) -> bool {
         self.as_str().starts_with(TEST_PREFIX)
+    }
+}
+
+impl ModuleId {
+    /// The id of a tenant's module: `account/name`, so that two tenants may use one name.
+    pub fn of_tenant(account: &AccountId, name: &str) -> Self {
+        Self::from(format!("{account}/{name}"))
     }
 }
 
@@ -171,6 +179,9 @@ pub struct Event {
     pub internal_leg: bool,
     /// The subtree outside which no hook may get it: that of a tenant's module or of a tenant's post.
     pub within: Option<AccountId>,
+    /// The one account whose hooks may get it: the owner, of a module that it offers to nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hooks_of: Option<AccountId>,
 }
 
 /// The hook that a firing is for.

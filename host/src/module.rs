@@ -8,6 +8,7 @@
 //! Not guaranteed: that a module is called once for a message. After a crash the message comes back, and is handed to
 //! every module again.
 
+pub mod kind;
 pub mod bindings;
 pub mod engine;
 pub mod compiler;
@@ -24,10 +25,15 @@ pub mod description;
 pub mod loaded;
 pub mod transform;
 pub mod transform_table;
-pub mod registry;
 pub mod ledger;
 pub mod log_book;
 pub mod charging;
+pub mod tenant_rules;
+pub mod registry;
+pub mod stored;
+pub mod limits;
+pub mod recent_messages;
+pub mod dry_run;
 pub mod calling;
 pub mod transforming;
 pub mod watcher;
@@ -36,6 +42,7 @@ pub mod dead_letter;
 use thiserror::Error;
 
 pub use check::Step;
+pub use kind::Kind;
 pub use loaded::{Handled, Made, Module, Origin, UsedInstance};
 pub use registry::Modules;
 pub use transform::Transform;

@@ -9,6 +9,7 @@ use crate::{
     clock::gregorian_s,
     hook::HookRecord,
     message::{AccountId, HookId, Object, UnixMs},
+    store::registered_modules::RegisteredModule,
 };
 
 /// A message waiting to be published on the broker: written in the transaction that it tells of, removed when the broker
@@ -99,6 +100,22 @@ pub fn of_account(record: &AccountRecord, revision: i64, change: Change, sender:
         };
         notice(&document, change, sender)
     })
+}
+
+/// The notice of a module or transform that was made, changed (a version activated, settings) or deleted. Its document is
+/// in the account's database, named as everywhere: `account/name`.
+pub fn of_module(module: &RegisteredModule, revision: i64, change: Change, sender: &Sender<'_>) -> Notice {
+    let id = module.id();
+    let shown = [("active".to_owned(), json!(module.active))].into_iter().collect();
+    let document = Document {
+        database: account_database(module.account.as_str()),
+        kind: "webhook_module",
+        id: id.as_str(),
+        account: &module.account,
+        revision: Some(revision_word(revision, &shown)),
+        created_ms: Some(module.created_ms),
+    };
+    notice(&document, change, sender)
 }
 
 fn notice(document: &Document<'_>, change: Change, sender: &Sender<'_>) -> Notice {

@@ -36,7 +36,7 @@ use crate::{
     hook::table::HookTable,
     ingress::{Settlement, decode::DecodeError},
     message::{Event, Firing, Message, Source, Target},
-    module::{Handled, Made, Module, ModuleError, Modules, dead_letter},
+    module::{Handled, Made, Module, ModuleError, Modules, dead_letter, recent_messages::RecentMessages},
     store::{DeadLetter, SharedStore, StoreResult},
 };
 
@@ -54,6 +54,8 @@ pub struct Pipeline {
     pub store: SharedStore,
     /// What time it is.
     pub clock: Clock,
+    /// The last messages, for those who check modules.
+    pub recent: Arc<RecentMessages>,
     /// How many messages are under way.
     pub in_flight: AtomicUsize,
     /// `ingress.in_flight_max`.
@@ -185,6 +187,7 @@ impl Pipeline {
 
     async fn through_the_stages(&self, message: Message) -> Settlement {
         let message = Arc::new(message);
+        self.recent.keep(&message);
         let answers = match self.ask_modules(&message).await {
             Ok(answers) => answers,
             Err(error) => return requeue(&error),

@@ -35,6 +35,7 @@ pub struct Settings {
     pub ingress: IngressSettings,
     pub master: MasterSettings,
     pub modules: ModuleSettings,
+    pub messages: MessageSettings,
     pub firing: FiringSettings,
     pub attempts: AttemptSettings,
     pub dead_letters: DeadLetterSettings,

@@ -12,6 +12,7 @@ pub mod job;
 pub mod listing;
 pub mod module_costs;
 pub mod origins;
+pub mod registered_modules;
 pub mod secrets;
 pub mod sqlite;
 
@@ -211,7 +212,9 @@ pub struct FiringCounts {
 
 /// The store. Calls are safe to repeat: writing the same thing twice changes nothing.
 #[async_trait]
-pub trait Store: origins::Origins + module_costs::ModuleCosts + Send + Sync + 'static {
+pub trait Store:
+    origins::Origins + registered_modules::RegisteredModules + module_costs::ModuleCosts + Send + Sync + 'static
+{
     // Accounts, numbers and keys.
 
     /// All accounts that are not deleted.
@@ -257,7 +260,7 @@ pub trait Store: origins::Origins + module_costs::ModuleCosts + Send + Sync + 's
     /// when an account below one of them is not in the list (a move found a new descendant), or when the new parent of
     /// one that moves is not there or not at that place. For moves and changed resellers.
     async fn save_accounts(&self, records: &[AccountRecord], notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
-    /// Marks accounts deleted, and with each its hooks; their keys, numbers, settings, jobs and stored firings go, their
+    /// Marks accounts deleted, and with each its hooks and its registered modules; their keys, numbers, settings, jobs and stored firings go, their
     /// attempts stay. Keeps the notices. One transaction. Gives how many were there. Descendants are left alone unless
     /// they are in the list.
     async fn delete_accounts(&self, ids: &[AccountId], notices: &[Notice], now_ms: UnixMs) -> StoreResult<u64>;

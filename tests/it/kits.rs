@@ -31,7 +31,10 @@ async fn from_an_empty_folder_to_a_receiver(language: &str) {
     let tested = author.succeeds(&["test", "hung_up"]).await;
     assert!(tested.ends_with("3 samples, 0 failed\n"), "{tested}");
     let checked = author.succeeds(&["check", "hung_up"]).await;
-    assert!(checked.starts_with("hung_up 0.1.0 (Hung up)\nmodule, ") && checked.ends_with("a host takes it\n"), "{checked}");
+    assert!(
+        checked.starts_with("hung_up 0.1.0 (Hung up)\nmodule, ") && checked.ends_with("a host takes it\n"),
+        "{checked}"
+    );
 
     let receiver = Receiver::start().await;
     let host = TestHost::builder()

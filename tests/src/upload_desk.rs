@@ -42,7 +42,8 @@ impl UploadDesk {
         let bytes_max = usize::try_from(modules.component_bytes_max).unwrap_or(usize::MAX);
         let compiler = Compiler::new(cache.path(), &[7; 32], bytes_max, helper);
         let compiler = compiler.unwrap_or_else(|error| panic!("no cache: {error}"));
-        let loader = Loader { engines, compiler, modules, firing: Arc::new(settings.firing.clone()) };
+        let firing = Arc::new(settings.firing.clone());
+        let loader = Loader { engines, compiler, modules, firing, operators: Arc::default() };
         Self { checker: Checker::new(Arc::new(loader), Clock::System), settings, _cache: cache }
     }
 
@@ -54,6 +55,7 @@ impl UploadDesk {
     ) -> Result<Checked, ModuleError> {
         let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let modules = &self.settings.modules;
+        let messages: Vec<_> = messages.iter().map(|message| Arc::new(taken_in(message))).collect();
         let subject = Subject {
             surroundings: Surroundings {
                 accounts: Arc::new(AccountTree::new(vec![account(ACCOUNT, &[])], Vec::new())),
@@ -66,7 +68,7 @@ impl UploadDesk {
                 time_limit_ms: modules.time_limit_ms,
                 log_bytes_max: size(modules.log_bytes_max),
             },
-            messages: messages.iter().map(|message| Arc::new(taken_in(message))).collect(),
+            messages: Box::new(move |_| messages),
         };
         self.checker.check(component.into(), subject).await
     }

@@ -26,6 +26,7 @@ use super::Shared;
         (name = "modules", description = "The components of accounts: what they cost and say"),
         (name = "attempts", description = "What was sent, what came back, and sending it again"),
         (name = "accounts", description = "Accounts, their keys and settings"),
+        (name = "modules", description = "Modules and transforms that accounts bring"),
         (name = "messages", description = "Messages over HTTP, and those that failed"),
         (name = "host", description = "How the host is"),
     ),

@@ -21,7 +21,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{Shared, answer::Answer, data::Envelope, problem::Problem, query::Query};
+use super::{Shared, answer::Answer, data::Envelope, problem::Problem, query::Query, streamed::StreamedBody};
 
 /// Names a request, in Crossbar's header.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -59,6 +59,10 @@ pub async fn front(State(api): State<Shared>, request: Request, next: Next) -> R
     let logged_in = LoggedIn::default();
     parts.extensions.insert(id.clone());
     parts.extensions.insert(logged_in.clone());
+    if StreamedBody::is_of(&parts) {
+        let response = streamed(&api, parts, body, next).await;
+        return asked.rendered(response, &api, &id, &logged_in);
+    }
     let deadline = Duration::from_millis(api.settings.request_timeout_ms);
     let serving = async {
         let _place = api.places.acquire().await;
@@ -69,9 +73,40 @@ pub async fn front(State(api): State<Shared>, request: Request, next: Next) -> R
     };
     let response = match tokio::time::timeout(deadline, serving).await {
         Ok(response) => response,
-        Err(_) => Problem::too_slow().into_response(),
+        Err(_) => Problem::too_slow("api.request_timeout_ms").into_response(),
     };
     asked.rendered(response, &api, &id, &logged_in)
+}
+
+/// A request whose body its handler reads: it has a bound and a time of its own, and no envelope.
+async fn streamed(api: &Shared, mut parts: request::Parts, body: Body, next: Next) -> Response {
+    let body = StreamedBody::new(&parts, body);
+    parts.extensions.insert(body.clone());
+    let query = Query::of(&parts);
+    show_token(&mut parts, query.get("auth_token"));
+    let deadline = Duration::from_millis(api.modules_settings.upload_timeout_ms);
+    let serving = async {
+        let _place = api.places.acquire().await;
+        next.run(Request::from_parts(parts, Body::empty())).await
+    };
+    match tokio::time::timeout(deadline, serving).await {
+        Ok(response) => {
+            let patience = Duration::from_millis(api.settings.request_timeout_ms);
+            body.drain(api.modules_settings.component_bytes_max, patience).await;
+            response
+        }
+        Err(_) => Problem::too_slow("modules.upload_timeout_ms").into_response(),
+    }
+}
+
+/// Puts a key or token where it is looked for, unless one is there.
+fn show_token(parts: &mut request::Parts, token: Option<&str>) {
+    if !parts.headers.contains_key(&AUTH_TOKEN)
+        && !parts.headers.contains_key(header::AUTHORIZATION)
+        && let Some(token) = token.and_then(|text| HeaderValue::from_str(text).ok())
+    {
+        parts.headers.insert(AUTH_TOKEN, token);
+    }
 }
 
 /// Reads the body, and moves what the envelope or the query says about the request itself to where it is looked for.
@@ -79,13 +114,8 @@ async fn read(api: &Shared, parts: &mut request::Parts, body: Body) -> Result<Bo
     let query = Query::of(parts);
     let bytes = whole(body, api.settings.body_bytes_max).await?;
     let envelope = Envelope::peek(&bytes);
-    if !parts.headers.contains_key(&AUTH_TOKEN) && !parts.headers.contains_key(header::AUTHORIZATION) {
-        let token = envelope.as_ref().and_then(|envelope| envelope.auth_token.as_deref());
-        if let Some(token) = token.or_else(|| query.get("auth_token")).and_then(|text| HeaderValue::from_str(text).ok())
-        {
-            parts.headers.insert(AUTH_TOKEN, token);
-        }
-    }
+    let token = envelope.as_ref().and_then(|envelope| envelope.auth_token.as_deref());
+    show_token(parts, token.or_else(|| query.get("auth_token")));
     if parts.method == Method::POST {
         let verb = envelope.as_ref().and_then(|envelope| envelope.verb.as_deref()).or_else(|| query.get("verb"));
         if let Some(method) = verb.and_then(|verb| Method::from_bytes(verb.to_ascii_uppercase().as_bytes()).ok()) {

@@ -84,7 +84,9 @@ async fn not_ready(api: &Shared) -> Vec<String> {
         ReaderState::Away(reason) => reasons.push(format!("couchdb: {reason}")),
     }
     let modules = api.modules.active();
-    let in_quarantine = modules.iter().filter_map(|module| Some((module.id(), module.quarantine()?)));
+    // A tenant's module is the tenant's business.
+    let operators = modules.iter().filter(|module| module.owner.is_none());
+    let in_quarantine = operators.filter_map(|module| Some((module.id(), module.quarantine()?)));
     reasons.extend(in_quarantine.map(|(id, reason)| format!("module {id} is in quarantine: {reason}")));
     reasons.extend(api.modules.refused().iter().map(|(name, reason)| format!("module {name} is not loaded: {reason}")));
     reasons

@@ -38,7 +38,7 @@ const AT_ONCE: usize = 64;
 
 /// One message as it is posted. `body` is kept as it came, so that its bytes make the same `webhook-id` every time.
 #[derive(Deserialize)]
-struct Posted<'a> {
+pub(super) struct Posted<'a> {
     exchange: String,
     routing_key: String,
     #[serde(borrow)]
@@ -102,7 +102,9 @@ async fn put(
 ) -> Result<Answer, Problem> {
     // The operator speaks for the platform, like the broker; a tenant for its own subtree only.
     let within = (!caller.is_super).then_some(account);
-    let decoded: Vec<_> = parse(&body)?.iter().map(|posted| decode(&api, posted, within.as_ref())).collect();
+    let posted = parse(&body)?;
+    counter!("hookbox_messages_total", "source" => "http").increment(posted.len() as u64);
+    let decoded: Vec<_> = posted.iter().map(|posted| decode(&api, posted, within.as_ref())).collect();
     let settling = decoded.into_iter().map(|decoded| settle(Arc::clone(&api.pipeline), decoded));
     let settlements: Vec<_> = stream::iter(settling).buffered(AT_ONCE).collect().await;
     let taken = settlements.iter().any(|settlement| matches!(settlement, Settlement::Ack { .. }));
@@ -117,8 +119,8 @@ async fn put(
     Ok(Answer { error, ..Answer::of(answers).status(status) })
 }
 
-fn decode(api: &Shared, posted: &Posted<'_>, within: Option<&AccountId>) -> Result<Message, DecodeError> {
-    counter!("hookbox_messages_total", "source" => "http").increment(1);
+/// Makes a message of what was posted; nothing may come of it outside the subtree of `within`.
+pub(super) fn decode(api: &Shared, posted: &Posted<'_>, within: Option<&AccountId>) -> Result<Message, DecodeError> {
     let incoming = Incoming {
         source: Source::Http,
         exchange: &posted.exchange,

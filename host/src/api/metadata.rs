@@ -1,4 +1,7 @@
-//! The kinds of events that there are: `/v2/webhooks` and the samples. For everybody, logged in or not.
+//! The kinds of events that there are: `/v2/webhooks` and the samples. For everybody; who is logged in sees those of its
+//! account's modules, and of those offered to it, too.
+
+use std::{collections::BTreeSet, sync::Arc};
 
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
@@ -14,7 +17,7 @@ use super::{
     problem::Problem,
     query::Query,
 };
-use crate::{hook::modifiers, message::Object};
+use crate::{hook::modifiers, message::Object, module::Module};
 
 /// What KAZOO's sample ids, and the ids of its metadata documents, begin with.
 const PREFIX: &str = "webhooks_";
@@ -56,9 +59,10 @@ pub struct Order {
     responses((status = 200, description = "All of them", body = Success<Vec<EventKind>>), Problems),
 )]
 async fn list(State(api): State<Shared>, caller: Option<Caller>, query: Query) -> Result<Answer, Problem> {
-    let is_operator = caller.is_some_and(|caller| caller.is_super);
+    let is_operator = caller.as_ref().is_some_and(|caller| caller.is_super);
     let filters = query.filters();
-    let mut documents: Vec<Object> = api.modules.active().iter().map(|module| module.metadata.document()).collect();
+    let mut documents: Vec<Object> =
+        seen_by(&api, caller.as_ref()).iter().map(|module| module.metadata.document()).collect();
     for document in &mut documents {
         if let Some(Value::Object(modifiers)) = document.get_mut("modifiers") {
             *modifiers = modifiers::shown(modifiers, is_operator);
@@ -89,12 +93,12 @@ async fn no_change() -> Problem {
     get, path = "/v2/webhooks/samples", tag = "events", security(()),
     responses((status = 200, description = "Their ids, with `webhooks_` before", body = Success<Vec<String>>), Problems),
 )]
-async fn samples(State(api): State<Shared>) -> Answer {
-    let modules = api.modules.active();
+async fn samples(State(api): State<Shared>, caller: Option<Caller>) -> Answer {
+    let modules = seen_by(&api, caller.as_ref());
     let mut ids: Vec<_> = modules
         .iter()
         .filter(|module| !module.metadata.samples.is_empty())
-        .map(|module| format!("{PREFIX}{}", module.id()))
+        .map(|module| format!("{PREFIX}{}", module.name()))
         .collect();
     ids.sort_unstable();
     Answer::list(ids.into_iter().map(|id| json!(id)).collect())
@@ -106,15 +110,30 @@ async fn samples(State(api): State<Shared>) -> Answer {
     params(("sample_id" = String, Path, description = "`webhooks_` and the kind's id", example = "webhooks_channel_create")),
     responses((status = 200, description = "Payloads", body = Success<Vec<AnyObject>>), Problems),
 )]
-async fn samples_of(State(api): State<Shared>, Path(id): Path<String>, query: Query) -> Result<Answer, Problem> {
-    let modules = api.modules.active();
+async fn samples_of(
+    State(api): State<Shared>,
+    Path(id): Path<String>,
+    caller: Option<Caller>,
+    query: Query,
+) -> Result<Answer, Problem> {
+    let modules = seen_by(&api, caller.as_ref());
     let module = modules
         .iter()
-        .find(|module| id.strip_prefix(PREFIX) == Some(module.id().as_str()))
+        .find(|module| id.strip_prefix(PREFIX) == Some(module.name()))
         .filter(|module| !module.metadata.samples.is_empty())
         .ok_or_else(|| Problem::unknown(&id))?;
     let filters = query.filters();
     let samples = module.metadata.samples.iter().map(|(_, payload)| payload);
     let shown = samples.filter(|payload| filters.pass(payload, Times::default()));
     Ok(Answer::list(shown.cloned().map(Value::Object).collect()))
+}
+
+/// The modules whose events the caller's hooks may name; of two of one name, the caller's own.
+fn seen_by(api: &Shared, caller: Option<&Caller>) -> Vec<Arc<Module>> {
+    let account = caller.map(|caller| &caller.account);
+    let mut modules = api.modules.seen_by(account);
+    modules.sort_by_key(|module| module.owner.as_ref() != account);
+    let mut names = BTreeSet::new();
+    modules.retain(|module| names.insert(module.name().to_owned()));
+    modules
 }

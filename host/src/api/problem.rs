@@ -1,8 +1,10 @@
 //! The one error body: Crossbar's, with a message that says what to do. Written out by [`super::front`].
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
@@ -18,6 +20,8 @@ pub struct Problem {
     pub message: &'static str,
     /// What is wrong, and what to do.
     pub data: Value,
+    /// When to try again, seconds, when that is known: the `retry-after` header.
+    pub retry_after_s: Option<u64>,
 }
 
 /// Crossbar's word for documents that break their schema.
@@ -25,7 +29,7 @@ const VALIDATION: &str = "validation error";
 
 impl Problem {
     fn new(status: StatusCode, message: &'static str, data: Value) -> Self {
-        Self { status, message, data }
+        Self { status, message, data, retry_after_s: None }
     }
 
     /// 400, Crossbar's validation error: the field, the code, the words.
@@ -90,9 +94,9 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_method", data)
     }
 
-    /// 408: the request was not read, or not served, within `api.request_timeout_ms`.
-    pub fn too_slow() -> Self {
-        let data = json!({"message": "the request took too long (api.request_timeout_ms)"});
+    /// 408: the request was not read, or not served, within the time of this setting.
+    pub fn too_slow(setting: &str) -> Self {
+        let data = json!({"message": format!("the request took too long ({setting})")});
         Self::new(StatusCode::REQUEST_TIMEOUT, "request timeout", data)
     }
 
@@ -114,11 +118,22 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, "precondition failed", data)
     }
 
-    /// 413.
+    /// 413: larger than what most calls may send.
     pub fn too_large(bytes_max: u64) -> Self {
-        let message = format!("the body has over {bytes_max} bytes (api.body_bytes_max)");
+        Self::too_large_for(bytes_max, "api.body_bytes_max")
+    }
+
+    /// 413: larger than this setting allows.
+    pub fn too_large_for(bytes_max: u64, setting: &str) -> Self {
+        let message = format!("the body has over {bytes_max} bytes ({setting})");
         let data = json!({"file": {"maxSize": {"message": message, "target": bytes_max}}});
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, VALIDATION, data)
+    }
+
+    /// 415: the body is of another type than the one that is taken.
+    pub fn wrong_content_type(taken: &str) -> Self {
+        let data = json!({"message": format!("send the body as {taken}")});
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "invalid content type", data)
     }
 
     /// 416, Crossbar's answer to a list that would be too long.
@@ -142,6 +157,12 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", json!({"message": message}))
     }
 
+    /// 422: a component that the check refuses, at this step.
+    pub fn unusable_component(step: &str, reason: &str) -> Self {
+        let data = json!({"message": reason, "step": step});
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unprocessable", data)
+    }
+
     /// 429: too many wrong keys from this address.
     pub fn too_many_guesses() -> Self {
         let data = json!({"message": "too many wrong keys from this address; wait a minute"});
@@ -158,6 +179,12 @@ impl Problem {
     pub fn unavailable() -> Self {
         let data = json!({"message": "the store does not answer; try again"});
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "datastore_fault", data)
+    }
+
+    /// 503: as much as may be is being worked on.
+    pub fn come_again(message: &str, after: Duration) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", json!({"message": message}));
+        Self { retry_after_s: Some(after.as_secs()), ..problem }
     }
 
     /// 503: KAZOO's users cannot be asked for.
@@ -189,6 +216,9 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.status;
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         response.extensions_mut().insert(self);
         response
     }

@@ -134,17 +134,17 @@ fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
     if payload.is_some() && sample.is_some() {
         fields.wrong("sample", "error", "name a sample or give a payload, not both", json!({}));
     }
-    let modules = api.modules.active();
+    let modules = api.modules.seen_by(Some(&hook.account));
     let takes_all = &*hook.event == EVENT_ALL;
     let has_sample = |module: &&Arc<Module>| !module.metadata.samples.is_empty();
-    let mut names: Vec<&str> = modules.iter().map(|module| module.id().as_str()).collect();
+    let mut names: Vec<&str> = modules.iter().map(|module| module.name()).collect();
     names.sort_unstable();
     let name = match event {
         None if takes_all && payload.is_some() => {
             fields.wrong("event", "required", "Field is required but missing", json!({"target": names}));
             None
         }
-        None if takes_all => modules.iter().filter(has_sample).map(|module| module.id().as_str()).min(),
+        None if takes_all => modules.iter().filter(has_sample).map(|module| module.name()).min(),
         None => Some(&*hook.event),
         Some(named) if takes_all && !names.contains(&named) => {
             let details = json!({"target": names, "value": named});
@@ -159,7 +159,7 @@ fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
         Some(_) if !takes_all => Some(&*hook.event),
         Some(named) => Some(named),
     };
-    let module = modules.iter().find(|module| Some(module.id().as_str()) == name);
+    let module = modules.iter().find(|module| Some(module.name()) == name);
     let payload = payload.or_else(|| {
         let samples = module.map_or(&[][..], |module| &module.metadata.samples);
         let found = match sample {
@@ -179,7 +179,7 @@ fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
         return Err(Problem::in_the_way("no module is active that has a sample; give an event and a payload"));
     };
     Ok(Event {
-        module: name.into(),
+        module: module.map_or_else(|| name.into(), |module| module.id().clone()),
         hook_event: name.to_owned(),
         account: hook.account.clone(),
         payload,
@@ -187,6 +187,7 @@ fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
         selectors: Arc::default(),
         internal_leg: false,
         within: None,
+        hooks_of: None,
     })
 }
 

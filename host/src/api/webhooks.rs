@@ -335,8 +335,8 @@ impl super::Api {
         caller: &Caller,
         check: impl FnOnce(&editing::Rules<'_>) -> Result<Completed, HookProblems>,
     ) -> Result<Completed, Problem> {
-        let modules = self.modules.active();
-        let events = modules.iter().map(|module| (module.id().as_str(), &module.metadata.modifiers)).collect();
+        let modules = self.modules.seen_by(Some(account));
+        let events = modules.iter().map(|module| (module.name(), &module.metadata.modifiers)).collect();
         let rules = editing::Rules {
             settings: &self.firing,
             events,

@@ -32,6 +32,7 @@ pub fn firing_of(row: &AttemptRow) -> Option<Firing> {
         selectors: Arc::default(),
         internal_leg: false,
         within: None,
+        hooks_of: None,
     };
     Some(Firing {
         id: webhook_id(row)?,

@@ -33,5 +33,6 @@ pub(crate) fn an_event() -> Event {
         selectors: [].into(),
         internal_leg: false,
         within: None,
+        hooks_of: None,
     }
 }

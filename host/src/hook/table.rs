@@ -185,6 +185,9 @@ impl HookTable {
                 hooks.collect(SUBACCOUNTS, tags, event, &mut found);
             }
         }
+        if let Some(owner) = &event.hooks_of {
+            found.retain(|hook| hook.account == *owner);
+        }
         found
     }
 

@@ -69,6 +69,11 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
         let follower = Arc::clone(&follower);
         async move { follower.run().await }
     });
+    let stored_modules = Arc::clone(&stages.stored_modules);
+    parts.start("module follower", move || {
+        let stored_modules = Arc::clone(&stored_modules);
+        async move { stored_modules.run().await }
+    });
     if let Some(kazoo) = &stages.kazoo {
         let reader = Arc::clone(&kazoo.reader);
         parts.start("kazoo reader", move || {
@@ -100,7 +105,8 @@ pub(super) fn start_amqp(
         .kazoo
         .as_ref()
         .map(|kazoo| Heard { notices: kazoo.notices.clone(), missed: Arc::clone(&kazoo.reader.missed) });
-    let listener = Arc::new(Listener { url: url.to_owned(), wake: Arc::clone(&stages.changed), heard, pause_ms_max });
+    let wake = [Arc::clone(&stages.changed), Arc::clone(&stages.stored_modules.wake)];
+    let listener = Arc::new(Listener { url: url.to_owned(), wake, heard, pause_ms_max });
     parts.start("change listener", move || {
         let listener = Arc::clone(&listener);
         async move { listener.run().await }

@@ -22,7 +22,8 @@ use crate::{
     message::{AccountId, Object},
     module::{
         Modules, check::Checker, compile_helper::CompileHelper, compiler::Compiler, engine::Engines, loaded::Loader,
-        registry::settings_for_modules, watcher::Watcher, workers::Workers,
+        recent_messages::RecentMessages, registry::settings_for_modules, stored::StoredModules, watcher::Watcher,
+        workers::Workers,
     },
     pipeline::Pipeline,
     settings::Settings,
@@ -39,6 +40,7 @@ pub(super) struct Stages {
     pub(super) follower: Arc<Follower>,
     pub(super) modules: Arc<Modules>,
     pub(super) checker: Arc<Checker>,
+    pub(super) stored_modules: Arc<StoredModules>,
     pub(super) watcher: Option<Watcher>,
     pub(super) log: Arc<AttemptLog>,
     pub(super) disabler: Arc<Disabler>,
@@ -115,6 +117,9 @@ impl Stages {
             watcher.look(&modules).await;
         }
         write_metadata(&modules, &store).await?;
+        let stored_modules =
+            Arc::new(StoredModules::new(Arc::clone(&store), Arc::clone(&modules), settings.modules.watch_ms));
+        stored_modules.catch_up().await?;
         tracing::info!(modules = modules.active().len(), "modules ready");
 
         let log = Arc::new(AttemptLog::new(
@@ -178,6 +183,7 @@ impl Stages {
             firer: Arc::clone(&firer),
             store: Arc::clone(&store),
             clock: clock.clone(),
+            recent: Arc::new(RecentMessages::new(&settings.messages)),
             in_flight: AtomicUsize::new(0),
             in_flight_max: usize::try_from(settings.ingress.in_flight_max).unwrap_or(usize::MAX),
         });
@@ -190,6 +196,7 @@ impl Stages {
             follower,
             modules,
             checker,
+            stored_modules,
             watcher,
             log,
             disabler,
@@ -226,7 +233,7 @@ fn loader(settings: &Settings, key: &HostKey, options: &HostOptions) -> Result<L
     let compiler = Compiler::new(&dir, &key.derive("module-cache"), component_bytes_max, helper)
         .map_err(|source| StartError::CacheDir { dir: dir.display().to_string(), source })?;
     let firing = Arc::new(settings.firing.clone());
-    Ok(Loader { engines, compiler, modules: settings.modules.clone(), firing })
+    Ok(Loader { engines, compiler, modules: settings.modules.clone(), firing, operators: Arc::default() })
 }
 
 fn modules(

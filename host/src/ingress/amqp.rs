@@ -157,6 +157,7 @@ impl AmqpIngress {
         let mut bound = BTreeSet::new();
         let keys = Arc::clone(&wanted.borrow_and_update());
         let refused = self.bind(&connection, &mut bound, &keys).await?;
+        self.modules.note_bound(keys);
 
         let messages = self.consumer(&channel, &self.settings.queue).await?;
         let given_up = self.consumer(&channel, &self.dead_queue()).await?;
@@ -181,6 +182,7 @@ impl AmqpIngress {
                     if changed.is_ok() {
                         let keys = Arc::clone(&wanted.borrow_and_update());
                         let refused = self.bind(&connection, &mut bound, &keys).await?;
+                        self.modules.note_bound(keys);
                         self.consuming(&refused);
                     }
                 }
@@ -235,7 +237,7 @@ impl AmqpIngress {
         Ok(())
     }
 
-    /// Binds what is wanted and not bound yet, unbinds what is no longer wanted. Gives what the broker refused: an
+    /// Binds what is wanted and not bound yet, then unbinds what is no longer wanted. Gives what the broker refused: an
     /// exchange of that name may be there with other options. Each exchange is declared on a channel of its own,
     /// because a refusal closes the channel.
     async fn bind(
@@ -247,11 +249,7 @@ impl AmqpIngress {
         let queue = ShortString::from(self.settings.queue.as_str());
         let mut refused = Vec::new();
         let mut channel = connection.create_channel().await?;
-        for key in bound.difference(wanted) {
-            let (exchange, routing_key) = (key.exchange.as_str().into(), key.routing_key.as_str().into());
-            channel.queue_unbind(queue.clone(), exchange, routing_key, FieldTable::default()).await?;
-        }
-        bound.retain(|key| wanted.contains(key));
+        // New ones first: what two bindings both get must not slip through in between.
         let missing: Vec<_> = wanted.difference(bound).cloned().collect();
         for key in missing {
             match bind_one(&channel, &queue, &key).await {
@@ -263,6 +261,14 @@ impl AmqpIngress {
                 Err(error) => return Err(error),
             }
         }
+        let place = |key: &BindingKey| (key.exchange.clone(), key.routing_key.clone());
+        let kept: BTreeSet<_> = bound.intersection(wanted).map(place).collect();
+        // The broker knows a binding by its exchange and key alone.
+        for key in bound.difference(wanted).filter(|key| !kept.contains(&place(key))) {
+            let (exchange, routing_key) = (key.exchange.as_str().into(), key.routing_key.as_str().into());
+            channel.queue_unbind(queue.clone(), exchange, routing_key, FieldTable::default()).await?;
+        }
+        bound.retain(|key| wanted.contains(key));
         Ok(refused)
     }
 

@@ -16,7 +16,6 @@ pub mod world;
 use std::{sync::Arc, time::Instant};
 
 use ring::digest;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 pub use self::report::{Report, Step};
@@ -27,7 +26,7 @@ use self::{
     world::Import,
 };
 use super::{
-    ModuleError,
+    Kind, ModuleError,
     description::{Binding, Metadata},
     guest::{GuestLimits, Surroundings},
     loaded::Loader,
@@ -36,26 +35,6 @@ use crate::{clock::Clock, message::Message};
 
 /// Names and debug information from this size on are worth a warning, bytes.
 const DEBUG_BYTES_WORTH_A_WORD: u64 = 64 * 1024;
-
-/// Which world a component is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// World `webhook-module`: messages to events.
-    Module,
-    /// World `webhook-transform`: one hook's firings.
-    Transform,
-}
-
-impl Kind {
-    /// The world's name, with its version.
-    pub fn world(self) -> &'static str {
-        match self {
-            Self::Module => "hookbox:webhook/webhook-module@1.0.0",
-            Self::Transform => "hookbox:webhook/webhook-transform@1.0.0",
-        }
-    }
-}
 
 /// Everything known of a component before it may be used.
 #[derive(Debug)]
@@ -76,8 +55,8 @@ pub struct Subject {
     pub surroundings: Surroundings,
     /// The bounds of a call.
     pub limits: GuestLimits,
-    /// Messages for it to be tried with.
-    pub messages: Vec<Arc<Message>>,
+    /// Gives the messages that a module with these bindings is to be tried with.
+    pub messages: Box<dyn FnOnce(&[Binding]) -> Vec<Arc<Message>> + Send>,
 }
 
 /// Checks components.
@@ -114,8 +93,8 @@ impl Checker {
 
         let digest = hex::encode(digest::digest(&digest::SHA256, &component).as_ref());
         let tried = self.apart({
-            let (loader, now_ms, digest) = (Arc::clone(&self.loader), self.clock.now_ms(), digest.clone());
-            move || trial::run(&loader, kind, &engine, &compiled, digest, subject, now_ms)
+            let (loader, now_ms) = (Arc::clone(&self.loader), self.clock.now_ms());
+            move || trial::run(&loader, kind, &engine, &compiled, subject, now_ms)
         });
         let Tried { metadata, bindings, trials, mut warnings, took } = tried.await?;
         steps.extend(took);

@@ -12,7 +12,7 @@ const DESCRIPTION_BYTES_MAX: usize = 1024;
 const SELECTORS_MAX: usize = 16;
 
 /// What a module says about itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metadata {
     /// The event's name as hooks use it.
     pub id: ModuleId,
@@ -58,6 +58,18 @@ pub enum ExchangeKind {
     Direct,
     Fanout,
     Headers,
+}
+
+impl ExchangeKind {
+    /// As AMQP spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::Direct => "direct",
+            Self::Fanout => "fanout",
+            Self::Headers => "headers",
+        }
+    }
 }
 
 impl Binding {
@@ -170,7 +182,8 @@ impl From<wit::Binding> for Binding {
     }
 }
 
-fn is_module_id(text: &str) -> bool {
+/// Whether a module or transform can be called so.
+pub fn is_module_id(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 

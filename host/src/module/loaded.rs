@@ -2,12 +2,12 @@
 
 mod rehearsal;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
+use arc_swap::ArcSwap;
 use ring::digest;
 use serde_json::Value;
 use tokio::runtime::Handle;
-use wasmtime::{Engine, component::Component};
 
 pub use rehearsal::UsedInstance;
 
@@ -21,11 +21,13 @@ use super::{
     guest_log::{Level, LogLines},
     quarantine::Quarantine,
     sandbox::{Called, Prepared},
+    world::World,
 };
 use crate::{
-    hook::Hook,
+    hook::{EVENT_ALL, Hook},
     message::{AccountId, Event, Message, ModuleId, Object, UnixMs},
     settings::{FiringSettings, ModuleSettings},
+    store::registered_modules::{ModuleVersion, RegisteredModule},
 };
 
 /// Metadata and bindings may take so many times the time of a message: they are asked for once.
@@ -38,10 +40,14 @@ pub enum Origin {
     BuiltIn,
     /// A file of `modules.dir`.
     Folder(PathBuf),
+    /// The store: a tenant's.
+    Stored,
 }
 
 /// One version of one module, ready to be called.
 pub struct Module {
+    /// What it goes by everywhere: the name in its metadata, with the owner's account before it when it is a tenant's.
+    id: ModuleId,
     /// What it says about itself.
     pub metadata: Metadata,
     /// What it binds and wants.
@@ -52,12 +58,20 @@ pub struct Module {
     pub origin: Origin,
     /// The tenant whose it is, outside whose subtree it sees and makes nothing; `None` for the operator's.
     pub owner: Option<AccountId>,
+    /// Whether the hooks of the accounts below the owner may have its events too.
+    pub offered: bool,
+    /// Limits of its own, checked by [`super::limits`].
+    pub limits: Object,
     selectors: Arc<[String]>,
     prepared: Prepared,
     surroundings: Surroundings,
     bounds: Bounds,
+    operators: OperatorIds,
     pub(super) quarantine: Quarantine,
 }
+
+/// The ids of the operator's modules, as they are now: events of their names are theirs alone to make.
+pub type OperatorIds = Arc<ArcSwap<BTreeSet<ModuleId>>>;
 
 /// The bounds of a module's calls.
 #[derive(Clone, Debug)]
@@ -92,38 +106,68 @@ pub struct Loader {
     pub modules: ModuleSettings,
     /// Bounds of inline hooks.
     pub firing: Arc<FiringSettings>,
+    /// Kept by the registry.
+    pub operators: OperatorIds,
 }
 
 impl Loader {
-    /// Compiles a component, checks it against the world and asks for its metadata and bindings. A tenant's is compiled in
-    /// a process apart. Takes as long as the compiler does; to be called on a thread of tokio's that may block.
+    /// Loads a module of the operator's: compiles it, checks it against the world and asks for its metadata and bindings.
+    /// Takes as long as the compiler does; to be called on a thread of tokio's that may block.
     pub fn load(
         &self,
         component: &[u8],
         origin: Origin,
-        owner: Option<AccountId>,
         surroundings: Surroundings,
         now_ms: UnixMs,
     ) -> Result<Module, ModuleError> {
-        let engine = self.engines.for_component(component);
-        let compiled = self.compiled(engine, component, owner.is_some())?;
-        let prepared = Prepared::new(engine, &compiled)?;
-        let limits = Bounds::new(&self.modules, &self.firing).guest;
+        let prepared = self.prepare(component, false)?;
+        let limits = GuestLimits::new(&self.modules);
         let _running = self.engines.running();
         let metadata = self.metadata(&prepared, &surroundings, &limits, now_ms)?;
         let bindings = self.bindings(&prepared, &surroundings, &limits, now_ms)?;
-        let digest = hex::encode(digest::digest(&digest::SHA256, component).as_ref());
-        Ok(self.module(prepared, metadata, bindings, digest, origin, owner, surroundings, limits))
+        let id = metadata.id.clone();
+        Ok(Module {
+            digest: digest_of(component),
+            origin,
+            ..self.module(id, metadata, bindings, prepared, surroundings)
+        })
     }
 
-    /// The component, compiled; a tenant's in a process apart. Blocks as long as that takes.
-    pub(super) fn compiled(&self, engine: &Engine, component: &[u8], apart: bool) -> Result<Component, ModuleError> {
-        if apart {
+    /// Loads a version of a tenant's module. What the check has found out about it is not asked again. As slow as
+    /// [`Self::load`].
+    pub fn load_stored(
+        &self,
+        component: &[u8],
+        record: &RegisteredModule,
+        version: &ModuleVersion,
+        surroundings: Surroundings,
+    ) -> Result<Module, ModuleError> {
+        let Some(metadata) = version.metadata.clone() else {
+            return Err(ModuleError::World { reason: "it is a transform".into() });
+        };
+        let prepared = self.prepare(component, true)?;
+        let loaded = self.module(record.id(), metadata, version.bindings.clone(), prepared, surroundings);
+        Ok(loaded.of_tenant(record, version.digest.clone()))
+    }
+
+    /// The same version of a tenant's module, when what the tenant says about it has changed.
+    pub fn reload(&self, loaded: &Module, record: &RegisteredModule, surroundings: Surroundings) -> Module {
+        let (metadata, bindings) = (loaded.metadata.clone(), loaded.bindings.clone());
+        let again = self.module(record.id(), metadata, bindings, loaded.prepared.clone(), surroundings);
+        again.of_tenant(record, loaded.digest.clone())
+    }
+
+    /// Compiles a component and checks it against its world; `apart`: in a process of its own. Blocks as long as that
+    /// takes.
+    pub(super) fn prepare<W: World>(&self, component: &[u8], apart: bool) -> Result<Prepared<W>, ModuleError> {
+        let engine = self.engines.for_component(component);
+        let compiled = if apart {
             // This thread is one that may wait, here for a process.
-            Handle::current().block_on(self.compiler.load_apart(engine, component.into()))
+            Handle::current().block_on(self.compiler.load_apart(engine, component.into()))?
         } else {
-            self.compiler.load(engine, component)
-        }
+            self.compiler.load(engine, component)?
+        };
+        Prepared::new(engine, &compiled)
     }
 
     /// The bounds of what is asked once, by those of a call.
@@ -164,32 +208,55 @@ impl Loader {
         called.result.and_then(|raw| checked_bindings(raw, routing_keys_max))
     }
 
-    /// A module of what is known of it.
-    #[expect(clippy::too_many_arguments, reason = "each is a field of the module")]
-    pub(super) fn module(
+    /// A module that is being checked: confined to the account of its surroundings, under these limits, never active.
+    pub(super) fn on_trial(
         &self,
         prepared: Prepared,
         metadata: Metadata,
         bindings: Vec<Binding>,
-        digest: String,
-        origin: Origin,
-        owner: Option<AccountId>,
         surroundings: Surroundings,
         limits: GuestLimits,
     ) -> Module {
+        let owner = surroundings.within.clone();
+        let id = match &owner {
+            Some(owner) => ModuleId::of_tenant(owner, metadata.id.as_str()),
+            None => metadata.id.clone(),
+        };
+        let module = self.module(id, metadata, bindings, prepared, surroundings);
+        Module { owner, bounds: Bounds { guest: limits, ..Bounds::new(&self.modules, &self.firing) }, ..module }
+    }
+
+    /// One that is the operator's until somebody says otherwise.
+    fn module(
+        &self,
+        id: ModuleId,
+        metadata: Metadata,
+        bindings: Vec<Binding>,
+        prepared: Prepared,
+        surroundings: Surroundings,
+    ) -> Module {
         Module {
+            id,
             selectors: metadata.selectors.clone().into(),
             metadata,
             bindings,
-            digest,
-            origin,
-            owner,
+            digest: String::new(),
+            origin: Origin::BuiltIn,
+            owner: None,
+            offered: false,
+            limits: Object::new(),
             prepared,
             surroundings,
-            bounds: Bounds { guest: limits, ..Bounds::new(&self.modules, &self.firing) },
+            bounds: Bounds::new(&self.modules, &self.firing),
+            operators: Arc::clone(&self.operators),
             quarantine: Quarantine::new(&self.modules),
         }
     }
+}
+
+/// SHA-256 of a component, in hex.
+pub fn digest_of(component: &[u8]) -> String {
+    hex::encode(digest::digest(&digest::SHA256, component).as_ref())
 }
 
 impl Bounds {
@@ -207,7 +274,34 @@ impl Bounds {
 impl Module {
     /// Its id.
     pub fn id(&self) -> &ModuleId {
-        &self.metadata.id
+        &self.id
+    }
+
+    /// The name of its events as a rule: its id without the account.
+    pub fn name(&self) -> &str {
+        self.metadata.id.as_str()
+    }
+
+    fn of_tenant(self, record: &RegisteredModule, digest: String) -> Self {
+        let quarantine = record.quarantine.as_ref().map(|quarantine| Arc::new(quarantine.reason.clone()));
+        Self {
+            digest,
+            origin: Origin::Stored,
+            owner: Some(record.account.clone()),
+            offered: record.offered,
+            limits: record.limits.clone(),
+            quarantine: self.quarantine.with(quarantine),
+            ..self
+        }
+    }
+
+    /// Whether this is what the record says, so that nothing has to be loaded.
+    pub fn is_as(&self, record: &RegisteredModule) -> bool {
+        record.active.as_ref() == Some(&self.digest)
+            && self.offered == record.offered
+            && self.limits == record.limits
+            && *self.surroundings.settings == record.settings
+            && self.quarantine().as_deref() == record.quarantine.as_ref().map(|quarantine| &quarantine.reason)
     }
 
     /// Why it is in quarantine, when it is.
@@ -284,9 +378,18 @@ impl Module {
         if foreign {
             return Err(ModuleError::ForeignAccount { account: account.to_string() });
         }
+        // Who may have its events: without an offer, the owner alone.
+        let hooks_of = self.owner.as_ref().filter(|_| !self.offered);
+        if self.owner.is_some() && (raw.hook_event == EVENT_ALL || self.operators.load().contains(&*raw.hook_event)) {
+            let reason = format!("{:?} is the operator's to make; name the event as the module", raw.hook_event);
+            return Err(ModuleError::Output { reason });
+        }
+        if raw.inline_hook.is_some() && hooks_of.is_some_and(|owner| *owner != account) {
+            return Err(ModuleError::ForeignAccount { account: account.to_string() });
+        }
         let inline = raw.inline_hook.as_deref().map(|text| self.inline_hook(text, &account)).transpose()?;
         let event = Event {
-            module: self.metadata.id.clone(),
+            module: self.id.clone(),
             hook_event: raw.hook_event,
             account,
             payload,
@@ -294,6 +397,7 @@ impl Module {
             selectors: Arc::clone(&self.selectors),
             internal_leg: raw.internal_leg,
             within: within.cloned(),
+            hooks_of: hooks_of.cloned(),
         };
         Ok((event, inline))
     }

@@ -35,6 +35,11 @@ impl Quarantine {
         Self { count: self.count, window_ms: self.window_ms, faults: Mutex::default(), reason: ArcSwapOption::empty() }
     }
 
+    /// One that is in quarantine already for this reason, or has nothing in it, by the same rule.
+    pub fn with(&self, reason: Option<Arc<String>>) -> Self {
+        Self { reason: ArcSwapOption::new(reason), ..self.anew() }
+    }
+
     /// Why it is in quarantine, when it is.
     pub fn reason(&self) -> Option<Arc<String>> {
         self.reason.load_full()

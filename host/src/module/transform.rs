@@ -71,9 +71,7 @@ impl Loader {
         registered: TransformName,
         accounts: Arc<AccountTree>,
     ) -> Result<Transform, ModuleError> {
-        let engine = self.engines.for_component(component);
-        let compiled = self.compiled(engine, component, true)?;
-        let prepared = Prepared::new(engine, &compiled)?;
+        let prepared = self.prepare(component, true)?;
         let TransformName { owner, name, version } = registered;
         Ok(Transform {
             id: format!("{owner}/{name}").into(),

@@ -155,7 +155,8 @@ impl TransformTable {
         self.registered(&owner.into(), name).is_some()
     }
 
-    fn registered(&self, owner: &AccountId, name: &str) -> Option<Arc<RegisteredTransform>> {
+    /// What an account registered under a name.
+    pub fn registered(&self, owner: &AccountId, name: &str) -> Option<Arc<RegisteredTransform>> {
         self.by_account.get(owner)?.get(name).cloned()
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn problems(settings: &Settings, place: &str, variables: &[String]) -
 
 /// Every number with a bound of its own.
 fn numbers(settings: &Settings, check: &mut Check<'_>) {
-    let Settings { api, store, amqp, ingress, modules, firing, attempts, dead_letters, .. } = settings;
+    let Settings { api, store, amqp, ingress, modules, messages, firing, attempts, dead_letters, .. } = settings;
     let Settings { webhooks, kazoo, supervisor, shutdown, .. } = settings;
     for (key, value, bounds) in [
         ("api.body_bytes_max", api.body_bytes_max, 1..=8_000_000),
@@ -99,6 +99,14 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("modules.log_lines_per_s", modules.log_lines_per_s, 0..=100_000),
         ("modules.log_lines_kept", modules.log_lines_kept, 0..=100_000),
         ("modules.log_bytes_kept", modules.log_bytes_kept, 0..=16_777_216),
+        ("modules.uploads_max", modules.uploads_max, 1..=64),
+        ("modules.upload_timeout_ms", modules.upload_timeout_ms, 1000..=3_600_000),
+        ("modules.modules_per_account_max", modules.modules_per_account_max, 0..=10_000),
+        ("modules.versions_per_module_max", modules.versions_per_module_max, 1..=1000),
+        ("modules.upload_bytes_per_account_max", modules.upload_bytes_per_account_max, 0..=1_099_511_627_776),
+        ("modules.settings_bytes_max", modules.settings_bytes_max, 0..=1_048_576),
+        ("messages.keep_per_account", messages.keep_per_account, 0..=10_000),
+        ("messages.keep_bytes_max", messages.keep_bytes_max, 0..=17_179_869_184),
         ("firing.connect_timeout_ms", firing.connect_timeout_ms, 1..=60_000),
         ("firing.request_timeout_ms_max", firing.request_timeout_ms_max, 1..=120_000),
         ("firing.response_bytes_max", firing.response_bytes_max, 0..=1_048_576),
@@ -198,7 +206,7 @@ fn is_retry_word(word: &str) -> bool {
 
 /// Names, URLs and keys.
 fn texts(settings: &Settings, check: &mut Check<'_>) {
-    let Settings { store, amqp, master, kazoo, telemetry, .. } = settings;
+    let Settings { store, amqp, modules, master, kazoo, telemetry, .. } = settings;
     if store.url.strip_prefix("sqlite:").is_none_or(str::is_empty) {
         // What is there may hold a password, so only its scheme is shown.
         let scheme = store.url.split(':').next().unwrap_or_default();
@@ -238,6 +246,13 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
             "amqp.queue",
             format!("{:?}", amqp.queue),
             "use a name that does not begin with amq., which brokers keep for themselves",
+        );
+    }
+    for entry in modules.tenant_bindings.iter().filter(|entry| entry.split('/').next().is_none_or(str::is_empty)) {
+        check.wrong(
+            "modules.tenant_bindings",
+            format!("a list with {entry:?}"),
+            "write an exchange, or EXCHANGE/ROUTING.KEY",
         );
     }
     for pointer in amqp.account_pointers.iter().filter(|pointer| !pointer.starts_with('/')) {

@@ -129,6 +129,20 @@ pub struct ModuleSettings {
     pub log_lines_per_s: u64,
     pub log_lines_kept: u64,
     pub log_bytes_kept: u64,
+    pub tenant_bindings: Vec<String>,
+    pub uploads_max: u64,
+    pub upload_timeout_ms: u64,
+    pub modules_per_account_max: u64,
+    pub versions_per_module_max: u64,
+    pub upload_bytes_per_account_max: u64,
+    pub settings_bytes_max: u64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MessageSettings {
+    pub keep_per_account: u64,
+    pub keep_bytes_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

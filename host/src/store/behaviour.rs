@@ -11,6 +11,7 @@ pub(crate) mod keys;
 pub(crate) mod numbers;
 pub(crate) mod module_costs;
 pub(crate) mod origins;
+pub(crate) mod registered_modules;
 pub(crate) mod undelivered;
 pub(crate) mod upkeep;
 
@@ -100,6 +101,7 @@ pub(crate) fn firing(id: u64, hook: &str, lease: Option<&str>) -> Box<Firing> {
         selectors: Arc::from(vec!["type".to_owned()]),
         internal_leg: false,
         within: None,
+        hooks_of: None,
     };
     Box::new(Firing {
         id: format!("{id:064x}").into(),

@@ -17,6 +17,7 @@ mod module_costs;
 mod numbers;
 mod opening;
 mod origins;
+mod registered_modules;
 mod upkeep;
 
 use std::sync::{Arc, atomic::AtomicUsize};

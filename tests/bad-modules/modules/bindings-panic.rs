@@ -7,7 +7,7 @@ struct Module;
 
 impl hookbox_bad_modules::bindings::Guest for Module {
     fn metadata() -> Metadata {
-        hookbox_bad_modules::metadata("bindings_panic")
+        hookbox_bad_modules::metadata("bindings_panic", "1.0.0")
     }
 
     #[allow(clippy::panic, reason = "that is its fault")]

@@ -34,11 +34,14 @@ use bindings::hookbox::webhook::types::{Binding, Event, ExchangeKind, Message, M
 #[macro_export]
 macro_rules! module {
     ($id:literal, $handle:expr) => {
+        $crate::module!($id, "1.0.0", $handle);
+    };
+    ($id:literal, $version:literal, $handle:expr) => {
         struct Module;
 
         impl $crate::bindings::Guest for Module {
             fn metadata() -> $crate::bindings::hookbox::webhook::types::Metadata {
-                $crate::metadata($id)
+                $crate::metadata($id, $version)
             }
 
             fn bindings() -> Vec<$crate::bindings::hookbox::webhook::types::Binding> {
@@ -58,12 +61,12 @@ macro_rules! module {
 pub type Handled = Result<Vec<Event>, bindings::hookbox::webhook::types::HandleError>;
 
 /// Metadata in order.
-pub fn metadata(id: &str) -> Metadata {
+pub fn metadata(id: &str, version: &str) -> Metadata {
     Metadata {
         id: id.to_owned(),
         name: id.to_owned(),
         description: "A module of the tests".to_owned(),
-        version: "1.0.0".to_owned(),
+        version: version.to_owned(),
         modifiers: "{}".to_owned(),
         selectors: Vec::new(),
         samples: Vec::new(),

@@ -91,7 +91,13 @@ impl Sandbox {
         let compiler =
             Compiler::new(&folder, &key, most, helper).map_err(|error| format!("{}: {error}", folder.display()))?;
         let firing = Arc::new(settings.firing.clone());
-        let loader = Arc::new(Loader { engines, compiler, modules: settings.modules.clone(), firing });
+        let loader = Arc::new(Loader {
+            engines,
+            compiler,
+            modules: settings.modules.clone(),
+            firing,
+            operators: Arc::default(),
+        });
         Ok(Stage { settings, loader })
     }
 }
@@ -100,7 +106,7 @@ impl Stage {
     /// Compiles and checks the component. A `ModuleError` is its own fault.
     pub(super) fn load(&self, component: &[u8]) -> Result<OnStage, ModuleError> {
         let origin = Origin::Folder(PathBuf::new());
-        let module = self.loader.load(component, origin, None, surroundings_of(BTreeMap::new()), LOADED_AT_MS)?;
+        let module = self.loader.load(component, origin, surroundings_of(BTreeMap::new()), LOADED_AT_MS)?;
         Ok(OnStage { module, bytes: component.len() })
     }
 

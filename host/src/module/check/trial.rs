@@ -14,7 +14,7 @@ use super::{
 use crate::{
     message::{Object, UnixMs},
     module::{
-        Handled, Module, ModuleError, Origin,
+        Handled, Module, ModuleError,
         description::{Binding, Metadata},
         loaded::Loader,
         sandbox::{self, Called, Prepared},
@@ -41,7 +41,6 @@ pub(super) fn run(
     kind: Kind,
     engine: &Engine,
     compiled: &Component,
-    digest: String,
     subject: Subject,
     now_ms: UnixMs,
 ) -> Result<Tried, ModuleError> {
@@ -76,15 +75,12 @@ pub(super) fn run(
     let mut warnings = held.map_err(|error| refused(Step::Samples, error))?;
     step(Step::Samples, began);
 
+    let messages = messages(&bindings);
     let trials = if messages.is_empty() {
         None
     } else {
         let began = Instant::now();
-        let owner = surroundings.within.clone();
-        // Never active, so nobody asks where it came from.
-        let origin = Origin::BuiltIn;
-        let module =
-            loader.module(prepared, metadata.clone(), bindings.clone(), digest, origin, owner, surroundings, limits);
+        let module = loader.on_trial(prepared, metadata.clone(), bindings.clone(), surroundings, limits);
         let mut trials = Watched::default();
         for message in &messages {
             if Instant::now() >= deadline {

@@ -23,15 +23,19 @@ impl Module {
     /// The same module with other settings and accounts around it, and no faults on its record.
     pub fn in_surroundings(&self, surroundings: Surroundings) -> Self {
         Self {
+            id: self.id.clone(),
             metadata: self.metadata.clone(),
             bindings: self.bindings.clone(),
             digest: self.digest.clone(),
             origin: self.origin.clone(),
             owner: self.owner.clone(),
+            offered: self.offered,
+            limits: self.limits.clone(),
             selectors: Arc::clone(&self.selectors),
             prepared: self.prepared.clone(),
             surroundings,
             bounds: self.bounds.clone(),
+            operators: Arc::clone(&self.operators),
             quarantine: self.quarantine.anew(),
         }
     }

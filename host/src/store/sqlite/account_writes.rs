@@ -191,6 +191,9 @@ impl SqliteStore {
             Self::mark_hook_deleted(&mut transaction, &hook).await?;
         }
         Self::take_numbers_of(&mut transaction, &gone).await?;
+        for account in &gone {
+            Self::take_modules_of(&mut transaction, account).await?;
+        }
         // Firings of hooks went with their hooks; these are those that travelled in messages, and of hooks long gone.
         for statement in [
             "DELETE FROM keys WHERE account IN (SELECT value FROM json_each(?))",

@@ -1,0 +1,89 @@
+//! The limits that an owner may put on a module: under the operator's ceilings, checked when they are written. Plain
+//! rules.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Value, json};
+
+use crate::{message::Object, settings::ModuleSettings};
+
+/// Calls that one instance may serve, at most.
+const REUSE_MAX: u64 = 100_000;
+
+/// Something wrong with a limit: its key, a word for the kind of fault, and words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LimitProblem {
+    /// Which limit.
+    pub key: String,
+    /// `enum`, `type`, `minimum` or `maximum`, as in other documents.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// What would do.
+    pub target: Value,
+}
+
+/// The limits that there are, with what each may be: from so much that a module can run at all, to the operator's own.
+fn bounds(settings: &ModuleSettings) -> [(&'static str, RangeInclusive<u64>); 6] {
+    [
+        ("time_limit_ms", 1..=settings.time_limit_ms),
+        ("fuel_max", 100_000..=settings.fuel_max),
+        ("memory_bytes_max", 1_048_576..=settings.memory_bytes_max),
+        ("log_bytes_max", 0..=settings.log_bytes_max),
+        ("instances_max", 1..=settings.instances_max),
+        ("reuse_max", 0..=REUSE_MAX),
+    ]
+}
+
+/// All that is wrong with these limits.
+pub fn problems(limits: &Object, settings: &ModuleSettings) -> Vec<LimitProblem> {
+    let bounds = bounds(settings);
+    let mut problems = Vec::new();
+    for (key, value) in limits {
+        let mut wrong = |code, message: String, target| {
+            problems.push(LimitProblem { key: key.clone(), code, message, target });
+        };
+        let Some((_, range)) = bounds.iter().find(|(known, _)| known == key) else {
+            let known: Vec<_> = bounds.iter().map(|(known, _)| known).collect();
+            wrong("enum", "there is no such limit".into(), json!(known));
+            continue;
+        };
+        match value.as_u64() {
+            None => wrong("type", "Value did not match type(s): integer".into(), json!("integer")),
+            Some(number) if number < *range.start() => {
+                wrong("minimum", format!("{number} is too little for any module"), json!(range.start()));
+            }
+            Some(number) if number > *range.end() => {
+                let message = format!("{number} is over the operator's own limit (modules.{key})");
+                wrong("maximum", message, json!(range.end()));
+            }
+            Some(_) => {}
+        }
+    }
+    problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    fn found(limits: Value) -> Vec<(String, &'static str)> {
+        let settings = Settings::default().modules;
+        let limits = limits.as_object().cloned().expect("an object");
+        problems(&limits, &settings).into_iter().map(|problem| (problem.key, problem.code)).collect()
+    }
+
+    #[test]
+    fn limits_are_numbers_under_the_ceilings() {
+        assert_eq!(found(json!({"time_limit_ms": 10, "log_bytes_max": 0, "fuel_max": 100_000})), []);
+        let wrong = json!({"time_limit_ms": 0, "fuel_max": u64::MAX, "memory_bytes_max": "1", "workers": 1});
+        let expected = [
+            ("time_limit_ms".to_owned(), "minimum"),
+            ("fuel_max".to_owned(), "maximum"),
+            ("memory_bytes_max".to_owned(), "type"),
+            ("workers".to_owned(), "enum"),
+        ];
+        assert_eq!(found(wrong), expected);
+    }
+}

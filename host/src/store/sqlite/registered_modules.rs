@@ -1,0 +1,495 @@
+//! Modules and transforms of accounts, and their components.
+
+use async_trait::async_trait;
+use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+
+use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
+use crate::{
+    message::AccountId,
+    module::Kind,
+    store::{
+        Changes, Notice, Saved, StoreError, StoreResult,
+        registered_modules::{
+            Kept, ModuleChange, ModuleVersion, Quarantine, RegisteredModule, RegisteredModules, VersionBounds,
+            VersionDeleted,
+        },
+    },
+};
+
+const READ: &str = "read registered modules";
+const WRITE: &str = "write a registered module";
+const DELETE: &str = "delete a registered module";
+const KEEP: &str = "keep a version of a module";
+
+fn kind(what: &'static str, id: &str, word: &str) -> StoreResult<Kind> {
+    let unreadable =
+        || StoreError::Unreadable { what, id: id.to_owned(), reason: format!("there is no kind {word:?}") };
+    Kind::of(word).ok_or_else(unreadable)
+}
+
+fn module(row: &SqliteRow) -> StoreResult<RegisteredModule> {
+    const WHAT: &str = "registered module";
+    let doing = failed(READ);
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(&doing);
+    let (account, name) = (text("account")?, text("name")?);
+    let id = format!("{account}/{name}");
+    let quarantine: Option<String> = row.try_get("quarantine").map_err(&doing)?;
+    Ok(RegisteredModule {
+        kind: kind(WHAT, &id, &text("kind")?)?,
+        active: row.try_get("active").map_err(&doing)?,
+        before: parsed(WHAT, &id, &text("before")?)?,
+        settings: parsed(WHAT, &id, &text("settings")?)?,
+        limits: parsed(WHAT, &id, &text("limits")?)?,
+        offered: row.try_get("offered").map_err(&doing)?,
+        quarantine: quarantine.map(|text| parsed(WHAT, &id, &text)).transpose()?,
+        revision: row.try_get("revision").map_err(&doing)?,
+        created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
+        account: account.into(),
+        name,
+    })
+}
+
+fn version(row: &SqliteRow) -> StoreResult<ModuleVersion> {
+    const WHAT: &str = "version of a module";
+    let doing = failed(READ);
+    let text = |column: &str| row.try_get::<String, _>(column).map_err(&doing);
+    let digest = text("digest")?;
+    let metadata: Option<String> = row.try_get("metadata").map_err(&doing)?;
+    Ok(ModuleVersion {
+        account: text("account")?.into(),
+        name: text("name")?,
+        version: text("version")?,
+        kind: kind(WHAT, &digest, &text("kind")?)?,
+        uploader: text("uploader")?.into(),
+        key_id: row.try_get("key_id").map_err(&doing)?,
+        uploaded_ms: unsigned(row.try_get("uploaded_ms").map_err(&doing)?),
+        size_bytes: unsigned(row.try_get("size_bytes").map_err(&doing)?),
+        imports: parsed(WHAT, &digest, &text("imports")?)?,
+        metadata: metadata.map(|text| parsed(WHAT, &digest, &text)).transpose()?,
+        bindings: parsed(WHAT, &digest, &text("bindings")?)?,
+        report: parsed(WHAT, &digest, &text("report")?)?,
+        digest,
+    })
+}
+
+#[async_trait]
+impl RegisteredModules for SqliteStore {
+    async fn registered_modules_of(&self, account: &AccountId) -> StoreResult<Vec<RegisteredModule>> {
+        let rows = sqlx::query("SELECT * FROM registered_modules WHERE account = ? AND deleted = 0 ORDER BY name")
+            .bind(account.as_str())
+            .fetch_all(&self.readers)
+            .await
+            .map_err(failed(READ))?;
+        each(rows, module)
+    }
+
+    async fn registered_module(&self, account: &AccountId, name: &str) -> StoreResult<Option<RegisteredModule>> {
+        let row = sqlx::query("SELECT * FROM registered_modules WHERE account = ? AND name = ? AND deleted = 0")
+            .bind(account.as_str())
+            .bind(name)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed(READ))?;
+        row.as_ref().map(module).transpose()
+    }
+
+    async fn registered_modules_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<ModuleChange>> {
+        let doing = failed("read changed modules");
+        let rows = sqlx::query("SELECT * FROM registered_modules WHERE change > ? ORDER BY change LIMIT ?")
+            .bind(cursor)
+            .bind(limit)
+            .fetch_all(&self.readers)
+            .await
+            .map_err(&doing)?;
+        let cursor = match rows.last() {
+            Some(row) => row.try_get("change").map_err(&doing)?,
+            None => cursor,
+        };
+        let changes = each(rows, |row| {
+            let record = module(row)?;
+            Ok(match row.try_get("deleted").map_err(&doing)? {
+                true => ModuleChange::Deleted(record.account, record.name),
+                false => ModuleChange::Saved(Box::new(record)),
+            })
+        })?;
+        Ok(Changes { changes, cursor })
+    }
+
+    async fn module_versions(&self, account: &AccountId, name: &str) -> StoreResult<Vec<ModuleVersion>> {
+        let rows = sqlx::query(
+            "SELECT * FROM module_versions WHERE account = ? AND name = ? ORDER BY uploaded_ms DESC, rowid DESC",
+        )
+        .bind(account.as_str())
+        .bind(name)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(failed(READ))?;
+        each(rows, version)
+    }
+
+    async fn module_version(&self, account: &AccountId, name: &str, named: &str) -> StoreResult<Option<ModuleVersion>> {
+        let row = sqlx::query(
+            "SELECT * FROM module_versions WHERE account = ? AND name = ? AND (digest = ? OR version = ?) LIMIT 1",
+        )
+        .bind(account.as_str())
+        .bind(name)
+        .bind(named)
+        .bind(named)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(failed(READ))?;
+        row.as_ref().map(version).transpose()
+    }
+
+    async fn component(&self, digest: &str) -> StoreResult<Option<Vec<u8>>> {
+        sqlx::query_scalar("SELECT bytes FROM components WHERE digest = ?")
+            .bind(digest)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(failed("read a component"))
+    }
+
+    async fn keep_version(
+        &self,
+        new: &ModuleVersion,
+        component: &[u8],
+        bounds: &VersionBounds,
+        notices: &[Notice],
+    ) -> StoreResult<Kept> {
+        let doing = failed(KEEP);
+        let mut transaction = self.begin(KEEP).await?;
+        let account: Option<i64> = sqlx::query_scalar("SELECT 1 FROM accounts WHERE id = ? AND deleted = 0")
+            .bind(new.account.as_str())
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(&doing)?;
+        if account.is_none() {
+            return Ok(Kept::NoAccount);
+        }
+        let there = stored(&mut transaction, &new.account, &new.name).await?;
+        match &there {
+            Some(there) if there.kind != new.kind => return Ok(Kept::OtherKind(there.kind)),
+            Some(_) => {
+                let rows = sqlx::query(
+                    "SELECT * FROM module_versions WHERE account = ? AND name = ? AND (digest = ? OR version = ?)
+                     ORDER BY digest <> ?",
+                )
+                .bind(new.account.as_str())
+                .bind(&new.name)
+                .bind(&new.digest)
+                .bind(&new.version)
+                .bind(&new.digest)
+                .fetch_all(&mut *transaction)
+                .await
+                .map_err(&doing)?;
+                match rows.first().map(version).transpose()? {
+                    Some(same) if same.digest == new.digest => return Ok(Kept::There(Box::new(same))),
+                    Some(_) => return Ok(Kept::VersionTaken),
+                    None => {}
+                }
+                let versions: i64 =
+                    sqlx::query_scalar("SELECT count(*) FROM module_versions WHERE account = ? AND name = ?")
+                        .bind(new.account.as_str())
+                        .bind(&new.name)
+                        .fetch_one(&mut *transaction)
+                        .await
+                        .map_err(&doing)?;
+                if unsigned(versions) >= bounds.versions_max {
+                    return Ok(Kept::TooManyVersions);
+                }
+            }
+            None => {
+                let modules: i64 =
+                    sqlx::query_scalar("SELECT count(*) FROM registered_modules WHERE account = ? AND deleted = 0")
+                        .bind(new.account.as_str())
+                        .fetch_one(&mut *transaction)
+                        .await
+                        .map_err(&doing)?;
+                if unsigned(modules) >= bounds.modules_max {
+                    return Ok(Kept::TooManyModules);
+                }
+            }
+        }
+        let bytes: i64 =
+            sqlx::query_scalar("SELECT coalesce(sum(size_bytes), 0) FROM module_versions WHERE account = ?")
+                .bind(new.account.as_str())
+                .fetch_one(&mut *transaction)
+                .await
+                .map_err(&doing)?;
+        if unsigned(bytes).saturating_add(new.size_bytes) > bounds.bytes_max {
+            return Ok(Kept::TooManyBytes);
+        }
+        sqlx::query("INSERT INTO components (digest, bytes) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING")
+            .bind(&new.digest)
+            .bind(component)
+            .execute(&mut *transaction)
+            .await
+            .map_err(&doing)?;
+        insert_version(&mut transaction, new).await?;
+        if there.is_none() {
+            make(&mut transaction, new).await?;
+            Self::insert_notices(&mut transaction, notices).await?;
+        } else {
+            changed(&mut transaction, &new.account, &new.name, KEEP).await?;
+        }
+        transaction.commit().await.map_err(&doing)?;
+        Ok(Kept::New)
+    }
+
+    async fn save_registered_module(
+        &self,
+        record: &RegisteredModule,
+        based_on: i64,
+        notices: &[Notice],
+    ) -> StoreResult<Saved> {
+        let mut transaction = self.begin(WRITE).await?;
+        let Some(there) = stored(&mut transaction, &record.account, &record.name).await? else {
+            return Ok(Saved::Conflict);
+        };
+        if there.revision != based_on {
+            return Ok(Saved::Conflict);
+        }
+        if let Some(digest) = &record.active {
+            let found: Option<i64> =
+                sqlx::query_scalar("SELECT 1 FROM module_versions WHERE account = ? AND name = ? AND digest = ?")
+                    .bind(record.account.as_str())
+                    .bind(&record.name)
+                    .bind(digest)
+                    .fetch_optional(&mut *transaction)
+                    .await
+                    .map_err(failed(WRITE))?;
+            if found.is_none() {
+                return Ok(Saved::Conflict);
+            }
+        }
+        if (RegisteredModule { revision: based_on, ..record.clone() }) == there {
+            return Ok(Saved::Done(based_on));
+        }
+        update(&mut transaction, record).await?;
+        Self::insert_notices(&mut transaction, notices).await?;
+        transaction.commit().await.map_err(failed(WRITE))?;
+        Ok(Saved::Done(based_on + 1))
+    }
+
+    async fn set_quarantine(
+        &self,
+        account: &AccountId,
+        name: &str,
+        quarantine: &Quarantine,
+        notices: &[Notice],
+    ) -> StoreResult<bool> {
+        let mut transaction = self.begin(WRITE).await?;
+        let Some(mut there) = stored(&mut transaction, account, name).await? else { return Ok(false) };
+        if there.quarantine.is_some() || there.active.as_ref() != Some(&quarantine.digest) {
+            return Ok(false);
+        }
+        there.quarantine = Some(quarantine.clone());
+        update(&mut transaction, &there).await?;
+        Self::insert_notices(&mut transaction, notices).await?;
+        transaction.commit().await.map_err(failed(WRITE))?;
+        Ok(true)
+    }
+
+    async fn delete_version(&self, account: &AccountId, name: &str, digest: &str) -> StoreResult<VersionDeleted> {
+        let mut transaction = self.begin(DELETE).await?;
+        let Some(mut there) = stored(&mut transaction, account, name).await? else {
+            return Ok(VersionDeleted::Missing);
+        };
+        if there.active.as_deref() == Some(digest) {
+            return Ok(VersionDeleted::IsActive);
+        }
+        let done = sqlx::query("DELETE FROM module_versions WHERE account = ? AND name = ? AND digest = ?")
+            .bind(account.as_str())
+            .bind(name)
+            .bind(digest)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed(DELETE))?;
+        if done.rows_affected() == 0 {
+            return Ok(VersionDeleted::Missing);
+        }
+        if there.before.iter().any(|before| before == digest) {
+            there.before.retain(|before| before != digest);
+            update(&mut transaction, &there).await?;
+        } else {
+            changed(&mut transaction, account, name, DELETE).await?;
+        }
+        forget_component(&mut transaction, digest).await?;
+        transaction.commit().await.map_err(failed(DELETE))?;
+        Ok(VersionDeleted::Done)
+    }
+
+    async fn delete_registered_module(&self, account: &AccountId, name: &str, notices: &[Notice]) -> StoreResult<bool> {
+        let mut transaction = self.begin(DELETE).await?;
+        if !Self::mark_module_deleted(&mut transaction, account, name).await? {
+            return Ok(false);
+        }
+        Self::insert_notices(&mut transaction, notices).await?;
+        transaction.commit().await.map_err(failed(DELETE))?;
+        Ok(true)
+    }
+}
+
+impl SqliteStore {
+    /// Deletes what an account has registered.
+    pub(super) async fn take_modules_of(
+        transaction: &mut Transaction<'_, Sqlite>,
+        account: &AccountId,
+    ) -> StoreResult<()> {
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM registered_modules WHERE account = ? AND deleted = 0")
+                .bind(account.as_str())
+                .fetch_all(&mut **transaction)
+                .await
+                .map_err(failed(DELETE))?;
+        for name in names {
+            Self::mark_module_deleted(transaction, account, &name).await?;
+        }
+        Ok(())
+    }
+
+    /// The row stays as a mark for others to read; its versions, and components that nobody else has, go.
+    async fn mark_module_deleted(
+        transaction: &mut Transaction<'_, Sqlite>,
+        account: &AccountId,
+        name: &str,
+    ) -> StoreResult<bool> {
+        let doing = failed(DELETE);
+        let done = sqlx::query(
+            "UPDATE registered_modules SET deleted = 1, active = NULL, before = '[]', settings = '{}', limits = '{}',
+               offered = 0, quarantine = NULL, revision = revision + 1,
+               change = (SELECT max(change) + 1 FROM registered_modules)
+             WHERE account = ? AND name = ? AND deleted = 0",
+        )
+        .bind(account.as_str())
+        .bind(name)
+        .execute(&mut **transaction)
+        .await
+        .map_err(&doing)?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let digests: Vec<String> =
+            sqlx::query_scalar("DELETE FROM module_versions WHERE account = ? AND name = ? RETURNING digest")
+                .bind(account.as_str())
+                .bind(name)
+                .fetch_all(&mut **transaction)
+                .await
+                .map_err(&doing)?;
+        for digest in digests {
+            forget_component(transaction, &digest).await?;
+        }
+        Ok(true)
+    }
+}
+
+async fn stored(
+    transaction: &mut Transaction<'_, Sqlite>,
+    account: &AccountId,
+    name: &str,
+) -> StoreResult<Option<RegisteredModule>> {
+    let row = sqlx::query("SELECT * FROM registered_modules WHERE account = ? AND name = ? AND deleted = 0")
+        .bind(account.as_str())
+        .bind(name)
+        .fetch_optional(&mut **transaction)
+        .await
+        .map_err(failed(WRITE))?;
+    row.as_ref().map(module).transpose()
+}
+
+/// A module of this version's name, with nothing active. One that was deleted comes back with a higher revision.
+async fn make(transaction: &mut Transaction<'_, Sqlite>, version: &ModuleVersion) -> StoreResult<()> {
+    sqlx::query(
+        "INSERT INTO registered_modules (account, name, kind, active, before, settings, limits, offered, quarantine,
+           revision, created_ms, change)
+         VALUES (?, ?, ?, NULL, '[]', '{}', '{}', 0, NULL, 1, ?,
+           (SELECT coalesce(max(change), 0) + 1 FROM registered_modules))
+         ON CONFLICT (account, name) DO UPDATE SET kind = excluded.kind, revision = revision + 1,
+           created_ms = excluded.created_ms, deleted = 0, change = excluded.change",
+    )
+    .bind(version.account.as_str())
+    .bind(&version.name)
+    .bind(version.kind.as_str())
+    .bind(signed(version.uploaded_ms))
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
+    .map_err(failed(KEEP))
+}
+
+async fn insert_version(transaction: &mut Transaction<'_, Sqlite>, version: &ModuleVersion) -> StoreResult<()> {
+    sqlx::query(
+        "INSERT INTO module_versions (account, name, digest, version, kind, uploader, key_id, uploaded_ms, size_bytes,
+           imports, metadata, bindings, report)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(version.account.as_str())
+    .bind(&version.name)
+    .bind(&version.digest)
+    .bind(&version.version)
+    .bind(version.kind.as_str())
+    .bind(version.uploader.as_str())
+    .bind(version.key_id.as_deref())
+    .bind(signed(version.uploaded_ms))
+    .bind(signed(version.size_bytes))
+    .bind(json(&version.imports))
+    .bind(version.metadata.as_ref().map(json))
+    .bind(json(&version.bindings))
+    .bind(json(&version.report))
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
+    .map_err(failed(KEEP))
+}
+
+async fn update(transaction: &mut Transaction<'_, Sqlite>, record: &RegisteredModule) -> StoreResult<()> {
+    sqlx::query(
+        "UPDATE registered_modules SET active = ?, before = ?, settings = ?, limits = ?, offered = ?, quarantine = ?,
+           revision = revision + 1, change = (SELECT max(change) + 1 FROM registered_modules)
+         WHERE account = ? AND name = ?",
+    )
+    .bind(record.active.as_deref())
+    .bind(json(&record.before))
+    .bind(json(&record.settings))
+    .bind(json(&record.limits))
+    .bind(record.offered)
+    .bind(record.quarantine.as_ref().map(json))
+    .bind(record.account.as_str())
+    .bind(&record.name)
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
+    .map_err(failed(WRITE))
+}
+
+/// Removes a component that no version refers to any more.
+async fn forget_component(transaction: &mut Transaction<'_, Sqlite>, digest: &str) -> StoreResult<()> {
+    sqlx::query(
+        "DELETE FROM components WHERE digest = ? AND NOT EXISTS (SELECT 1 FROM module_versions WHERE digest = ?)",
+    )
+    .bind(digest)
+    .bind(digest)
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
+    .map_err(failed(DELETE))
+}
+
+/// Has followers look at a module whose versions are others now; the record itself, and its revision, stay.
+async fn changed(
+    transaction: &mut Transaction<'_, Sqlite>,
+    account: &AccountId,
+    name: &str,
+    doing: &'static str,
+) -> StoreResult<()> {
+    sqlx::query(
+        "UPDATE registered_modules SET change = (SELECT max(change) + 1 FROM registered_modules)
+         WHERE account = ? AND name = ?",
+    )
+    .bind(account.as_str())
+    .bind(name)
+    .execute(&mut **transaction)
+    .await
+    .map_err(failed(doing))?;
+    Ok(())
+}
