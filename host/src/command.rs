@@ -13,6 +13,7 @@ mod each;
 mod failures;
 mod hooks;
 mod keys;
+mod module;
 mod moment;
 mod rest;
 mod settings;
@@ -51,6 +52,8 @@ enum Call {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Bring modules and transforms of your own: push, list, activate, roll back.
+    Module(module::Module),
     /// Post messages to a host, or to a broker.
     Publish(publish::Publish),
     /// Load documents of another system straight into the store.
@@ -96,6 +99,7 @@ impl Command {
             Call::Serve { config } => serve::run(config.as_deref()).await,
             Call::Demo { stay } => demo::run(stay).await,
             Call::Doctor { config } => doctor::run(config.as_deref()).await,
+            Call::Module(module) => module.run().await,
             Call::Publish(publish) => publish.run().await,
             Call::Import(Import::Kazoo { file, config }) => import_call::run(&file, config.as_deref()).await,
             Call::Hooks(hooks) => hooks.run().await,

@@ -41,3 +41,7 @@ mod resending;
 mod secrets_rest;
 mod resend_jobs;
 mod dead_letters_rest;
+mod webhook_modules_rest;
+mod tenant_modules;
+mod module_swap;
+mod operator_modules;
