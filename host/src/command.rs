@@ -73,7 +73,7 @@ enum Call {
     Settings(settings::Settings),
     /// See, replay and drop messages that modules failed on.
     DeadLetters(dead_letters::DeadLetters),
-    /// Write, build, try and measure modules of your own; see what they say and cost.
+    /// Modules and transforms of your own: write, build, try, push, activate; see what they say and cost.
     Module(module::Module),
     /// Print what a shell needs to complete the program's calls and flags.
     Completions(completions::Completions),

@@ -48,3 +48,7 @@ mod dead_letters_rest;
 mod kits;
 mod authors_commands;
 mod published_contract;
+mod webhook_modules_rest;
+mod tenant_modules;
+mod module_swap;
+mod operator_modules;

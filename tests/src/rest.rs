@@ -47,6 +47,13 @@ impl TestHost {
         .await
     }
 
+    /// Uploads a component as a version of a module of the account; `query` stands after the path, e.g. `?activate=true`.
+    pub async fn upload(&self, account: &str, name: &str, query: &str, key: &str, component: Vec<u8>) -> Called {
+        let path = format!("/v2/accounts/{account}/webhook_modules/{name}/versions{query}");
+        let request = self.request("PUT", &path).header("x-auth-token", key);
+        send(request.header("content-type", "application/wasm").body(component)).await
+    }
+
     /// A call to be completed by the test: headers of its own, a body that is no JSON.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|error| panic!("{method}: {error}"));

@@ -17,6 +17,8 @@ mod test;
 mod bench;
 mod report;
 mod check;
+mod push;
+mod registered;
 mod logs;
 mod cost;
 
@@ -24,12 +26,23 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use self::{
+    push::Push,
+    registered::{Activate, Delete, List, One},
+};
 use super::{
     could_not_begin,
     rest::{Connection, Flags, Host, Refusal},
 };
 
-const FLAGS: Flags = &[("from", "--from"), ("to", "--to"), ("level", "--level"), ("after", "--after")];
+const FLAGS: Flags = &[
+    ("version", "--version"),
+    ("module_name", "--name"),
+    ("from", "--from"),
+    ("to", "--to"),
+    ("level", "--level"),
+    ("after", "--after"),
+];
 
 /// Write, build, try and measure modules and transforms, and see what hosts have of them.
 #[derive(Debug, Args)]
@@ -52,6 +65,18 @@ enum Call {
     Test(test::Test),
     /// Measure what a call costs, in a fresh instance and in a used one.
     Bench(bench::Bench),
+    /// Upload a component: the host checks it, and keeps it as a version. Nothing is active before --activate says so.
+    Push(Remote<Push>),
+    /// List the account's modules and transforms, and those that are offered to it.
+    List(Remote<List>),
+    /// Show a module or transform, and its versions.
+    Show(Remote<One>),
+    /// Make a version the active one.
+    Activate(Remote<Activate>),
+    /// Make the version active again that was active before.
+    Rollback(Remote<One>),
+    /// Delete a version, or a module with all its versions.
+    Delete(Remote<Delete>),
     /// The last lines that a module or a transform logged, the oldest first. A node has those of its own calls.
     Logs(Remote<logs::Logs>),
     /// What the account is charged for calls of a module or a transform, by day, the latest first.
@@ -83,6 +108,12 @@ impl Module {
             Call::Run(run) => apart(move || run.run()).await,
             Call::Test(test) => apart(move || test.run()).await,
             Call::Bench(bench) => apart(move || bench.run()).await,
+            Call::Push(remote) => remote.run(Push::run).await,
+            Call::List(remote) => remote.run(List::run).await,
+            Call::Show(remote) => remote.run(One::show).await,
+            Call::Activate(remote) => remote.run(Activate::run).await,
+            Call::Rollback(remote) => remote.run(One::roll_back).await,
+            Call::Delete(remote) => remote.run(Delete::run).await,
             Call::Logs(remote) => remote.run(logs::Logs::print).await,
             Call::Cost(remote) => remote.run(cost::Cost::print).await,
         }

@@ -8,11 +8,14 @@ mod refusal;
 
 use std::{process::ExitCode, time::Duration};
 
+use bytes::Bytes;
 use clap::Args;
+use futures_util::TryStream;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::{Method, StatusCode, header::HeaderValue};
+use reqwest::{Method, RequestBuilder, StatusCode, header::HeaderValue};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
+use tower::BoxError;
 use url::Url;
 
 pub(super) use self::refusal::{Flags, Refusal};
@@ -20,6 +23,8 @@ use crate::{api::token::Tokens, error_chain::chain};
 
 /// Longer than the host itself takes over a request (`api.request_timeout_ms`).
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// Longer than a host takes over an upload as a rule (`modules.upload_timeout_ms`).
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(600);
 /// A host that is there takes a connection sooner.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Entries asked for in one page; the host gives fewer when `api.list_rows_max` says so.
@@ -143,6 +148,22 @@ impl Host {
         self.call(Method::PUT, path, Some(body)).await.map(data)
     }
 
+    /// Sends a body that is no JSON, in pieces; the envelope's data, and whether something was made of it.
+    pub(super) async fn upload(
+        &self,
+        path: &str,
+        content_type: &str,
+        bytes: usize,
+        pieces: impl TryStream<Ok = Bytes, Error: Into<BoxError>> + Send + 'static,
+    ) -> Result<(Value, bool), Refusal> {
+        stays_where_it_is(path)?;
+        let request = self.client.put(format!("{}{path}", self.url)).header("x-auth-token", &self.token);
+        let request = request.header("content-type", content_type).header("content-length", bytes);
+        let request = request.timeout(UPLOAD_TIMEOUT).body(reqwest::Body::wrap_stream(pieces));
+        let (status, envelope) = self.answered(path, request).await?;
+        Ok((data(envelope), status == StatusCode::CREATED))
+    }
+
     /// Does, or replaces; the envelope's data.
     pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value, Refusal> {
         self.call(Method::POST, path, Some(body)).await.map(data)
@@ -199,12 +220,17 @@ impl Host {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(json!({"data": body}).to_string());
         }
+        self.answered(path, request).await.map(|(_, envelope)| envelope)
+    }
+
+    /// Sends the request; the status and the whole envelope of a success.
+    async fn answered(&self, path: &str, request: RequestBuilder) -> Result<(StatusCode, Value), Refusal> {
         let answer = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| self.unanswered(error))?;
         match serde_json::from_str::<Value>(&text) {
             Ok(envelope) if envelope.get("data").is_some() => match status.is_success() {
-                true => Ok(envelope),
+                true => Ok((status, envelope)),
                 false => Err(Refusal::Refused { status, path: path.to_owned(), data: data(envelope) }),
             },
             _ if status == StatusCode::UNAUTHORIZED => {

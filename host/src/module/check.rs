@@ -25,8 +25,9 @@ use self::{
     trial::Tried,
     world::Import,
 };
+pub use super::Kind;
 use super::{
-    Kind, ModuleError,
+    ModuleError,
     description::{Binding, Metadata},
     guest::{GuestLimits, Surroundings},
     loaded::Loader,

@@ -131,6 +131,9 @@ fn refused(status: StatusCode, path: &str, data: &Value, flags: Flags) -> Vec<St
             }]
         }
         _ => match data["message"].as_str() {
+            Some(message) if data["step"].is_string() => {
+                vec![format!("the check refuses it at its step {}: {message} ({})", data["step"], status.as_u16())]
+            }
             Some(message) => vec![format!("{message} ({})", status.as_u16())],
             None => vec![format!("the host refused {path} ({status})")],
         },
