@@ -26,8 +26,31 @@ pub(super) fn difference(expected: &str, given: &str) -> String {
 /// Lines that are shown before and after a difference.
 const CONTEXT: usize = 2;
 
-/// The shortest way from one to the other, by the table of longest common subsequences.
+/// Cells of the table of longest common subsequences: a few megabytes. Texts that differ over longer stretches are shown
+/// one after the other.
+const CELLS_MAX: usize = 1_000_000;
+
+/// All lines of both, each with its mark.
 fn lines<'a>(expected: &[&'a str], given: &[&'a str]) -> Vec<(char, &'a str)> {
+    let same = |pair: &(&&str, &&str)| pair.0 == pair.1;
+    let before = expected.iter().zip(given).take_while(same).count();
+    let (old, new) = (&expected[before..], &given[before..]);
+    let after = old.iter().rev().zip(new.iter().rev()).take_while(same).count();
+    let (old, new) = (&old[..old.len() - after], &new[..new.len() - after]);
+    let alike = |line: &&'a str| (' ', *line);
+    let mut lines: Vec<_> = expected[..before].iter().map(alike).collect();
+    if old.len().saturating_mul(new.len()) <= CELLS_MAX {
+        lines.extend(shortest_way(old, new));
+    } else {
+        lines.extend(old.iter().map(|line| ('-', *line)));
+        lines.extend(new.iter().map(|line| ('+', *line)));
+    }
+    lines.extend(expected[expected.len() - after..].iter().map(alike));
+    lines
+}
+
+/// The shortest way from one to the other, by the table of longest common subsequences.
+fn shortest_way<'a>(expected: &[&'a str], given: &[&'a str]) -> Vec<(char, &'a str)> {
     let mut longest = vec![vec![0_usize; given.len() + 1]; expected.len() + 1];
     for (i, old) in expected.iter().enumerate().rev() {
         for (j, new) in given.iter().enumerate().rev() {
@@ -63,5 +86,12 @@ mod tests {
         let after = "1\n2\n3\n4\n5\nsix\n7\n8";
         assert_eq!(difference(before, after), "  …\n  4\n  5\n- 6\n+ six\n  7\n+ 8\n");
         assert_eq!(difference("", "a"), "+ a\n");
+        assert_eq!(difference("a\nb", "a\nb\nb"), "  a\n  b\n+ b\n");
+    }
+
+    #[test]
+    fn long_texts_with_nothing_in_common_are_shown_one_after_the_other() {
+        let (before, after) = ("a\n".repeat(2000), "b\n".repeat(2000));
+        assert_eq!(difference(&before, &after), "- a\n".repeat(2000) + &"+ b\n".repeat(2000));
     }
 }

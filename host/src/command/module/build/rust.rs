@@ -48,8 +48,8 @@ fn component_named_in(messages: &str) -> Option<PathBuf> {
         Value::Array(files) => files,
         _ => Vec::new(),
     });
-    let files = files.filter_map(|file| file.as_str().map(PathBuf::from));
-    files.filter(|file| file.extension().is_some_and(|ending| ending == "wasm")).next_back()
+    let mut files = files.filter_map(|file| file.as_str().map(PathBuf::from));
+    files.rfind(|file| file.extension().is_some_and(|ending| ending == "wasm"))
 }
 
 fn need_target() -> Result<(), String> {
