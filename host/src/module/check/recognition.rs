@@ -14,9 +14,6 @@ pub fn recognise(bytes: &[u8], bytes_max: usize) -> Result<(), (Step, ModuleErro
         let reason = format!("it has {size} bytes; at most {bytes_max} are taken (modules.component_bytes_max)");
         return refuse(Step::Size, reason);
     }
-    if bytes.is_empty() {
-        return refuse(Step::Component, "it is empty".into());
-    }
     if Engine::detect_precompiled(bytes).is_some() {
         let reason = "it is compiled code; give the component that it was compiled from";
         return refuse(Step::CompiledCode, reason.into());
@@ -38,6 +35,7 @@ pub fn recognise(bytes: &[u8], bytes_max: usize) -> Result<(), (Step, ModuleErro
 /// What people send by mistake.
 fn what_else(bytes: &[u8]) -> &'static str {
     match bytes {
+        [] => "; it is empty",
         [b'P', b'K', ..] => "; it is a zip archive: unpack it and send the .wasm file",
         [0x1f, 0x8b, ..] => "; it is compressed with gzip: send it as it is",
         [0x7f, b'E', b'L', b'F', ..] => "; it is a program for a machine, not for WebAssembly",
