@@ -10,10 +10,10 @@ use clap::Args;
 use futures_util::stream;
 use serde_json::Value;
 
-use super::registered::in_module;
+use super::{registered::in_module, report};
 use crate::command::{
     rest::{Host, Refusal, with_query},
-    table::{print_fields, print_json, say, text},
+    table::{print_json, say, text},
 };
 
 /// What goes at once, bytes.
@@ -54,7 +54,7 @@ impl Push {
             print_json(&version);
             return Ok(());
         }
-        print_version(&name, &version);
+        report::print(&version["report"]);
         let what = match (is_new, version["active"] == Value::Bool(true)) {
             (true, true) => "kept, and active",
             (true, false) => "kept; `hookbox module activate` makes it active",
@@ -89,25 +89,6 @@ fn pieces(component: Bytes) -> impl futures_util::Stream<Item = Result<Bytes, st
         }
         Ok(component.slice(from..to))
     }))
-}
-
-/// A version, and what the check found.
-fn print_version(name: &str, version: &Value) {
-    let report = version["report"].as_object().into_iter().flatten();
-    let found = report.filter(|(name, _)| !["imports", "size_bytes", "kind", "bindings"].contains(&name.as_str()));
-    let found: Vec<_> = found.map(|(name, value)| (name.as_str(), text(value))).collect();
-    let list = |value: &Value| value.as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ");
-    let mut fields = vec![
-        ("name", name.to_owned()),
-        ("kind", text(&version["kind"])),
-        ("version", text(&version["version"])),
-        ("digest", text(&version["digest"])),
-        ("bytes", text(&version["size_bytes"])),
-        ("imports", list(&version["imports"])),
-        ("binds", list(&version["bindings"])),
-    ];
-    fields.extend(found);
-    print_fields(&fields);
 }
 
 #[cfg(test)]
