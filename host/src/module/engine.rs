@@ -33,8 +33,9 @@ const SMALL_DECOMMIT_BATCH: usize = 1;
 /// As [`SMALL_DECOMMIT_BATCH`], for guests that leave something to give back on every call.
 const LARGE_DECOMMIT_BATCH: usize = 16;
 
-/// Every instance of every core module in a component takes one; a toolchain's adapters are several.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 32;
+/// Every instance of every core module in a component takes one; a toolchain's adapters are several, and those of
+/// componentize-py with `--stub-wasi` are 38.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// The stack of one call. A guest's own recursion is bounded by it.
 const WASM_STACK_BYTES: usize = 512 * 1024;
