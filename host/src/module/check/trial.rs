@@ -15,6 +15,7 @@ use crate::{
     message::{Object, UnixMs},
     module::{
         Handled, Module, ModuleError,
+        bindings::transform::WebhookTransform,
         description::{Binding, Metadata},
         loaded::Loader,
         sandbox::{self, Called, Prepared},
@@ -52,6 +53,10 @@ pub(super) fn run(
 
     let began = Instant::now();
     let at_load = Loader::at_load(&limits);
+    if kind == Kind::Transform {
+        // Its exports are looked up once more, as they are when it is loaded.
+        Prepared::<WebhookTransform>::new(engine, compiled).map_err(|error| refused(Step::World, error))?;
+    }
     sandbox::try_out(engine, compiled, surroundings.clone(), &at_load, now_ms)
         .map_err(|error| refused(Step::Instantiate, error))?;
     step(Step::Instantiate, began);
