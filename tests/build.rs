@@ -10,7 +10,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The programs under `bad-modules/modules/`.
-const MODULES: [&str; 15] = [
+const MODULES: [&str; 16] = [
     "trap",
     "spin",
     "hog",
@@ -26,6 +26,7 @@ const MODULES: [&str; 15] = [
     "impostor",
     "crm",
     "crm-next",
+    "thief",
 ];
 
 fn main() {

@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn every_module_is_a_component() {
         let at_load = [METADATA_LOOP, WRONG_WORLD, UNKNOWN_IMPORT, IMPOSTOR];
-        let in_calls = [TRAP, SPIN, HOG, FLOOD, HUGE_OUTPUT, BAD_OUTPUT, ECHO, CLOCK, SLEEPER, CRM, CRM_NEXT];
+        let in_calls = [TRAP, SPIN, HOG, FLOOD, HUGE_OUTPUT, BAD_OUTPUT, ECHO, CLOCK, SLEEPER, CRM, CRM_NEXT, THIEF];
         for path in at_load.into_iter().chain(in_calls) {
             assert!(bytes(path).starts_with(b"\0asm\x0d\0\x01\0"), "{path} is no component");
         }

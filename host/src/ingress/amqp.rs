@@ -4,7 +4,7 @@
 //! each change of state is logged once. A delivery is settled on the channel it came on: when that is gone, the broker
 //! delivers it again, and the `webhook-id` of what comes of it is the same.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
@@ -18,7 +18,7 @@ use lapin::{
 };
 use metrics::counter;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -168,7 +168,16 @@ impl AmqpIngress {
     /// Takes what comes until the connection is lost, or until told to stop: then what was taken is settled first.
     async fn consume(&self, open: Open) -> Result<(), Ended> {
         let Open { connection, channel, mut wanted, mut bound, mut messages, mut given_up } = open;
+        // When what is no longer wanted is unbound: not before every node has heard of the change, for another node may
+        // already want it back.
+        let mut release_at = None;
         loop {
+            let release = async {
+                match release_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 delivery = messages.next() => match delivery {
                     Some(delivery) => self.take(delivery?),
@@ -184,7 +193,13 @@ impl AmqpIngress {
                         let refused = self.bind(&connection, &mut bound, &keys).await?;
                         self.modules.note_bound(keys);
                         self.consuming(&refused);
+                        release_at = Some(Instant::now() + Duration::from_millis(self.settings.unbind_after_ms));
                     }
+                }
+                () = release => {
+                    release_at = None;
+                    let keys = Arc::clone(&wanted.borrow());
+                    self.release(&connection, &mut bound, &keys).await?;
                 }
                 () = self.stopping.cancelled() => break,
             }
@@ -237,9 +252,8 @@ impl AmqpIngress {
         Ok(())
     }
 
-    /// Binds what is wanted and not bound yet, then unbinds what is no longer wanted. Gives what the broker refused: an
-    /// exchange of that name may be there with other options. Each exchange is declared on a channel of its own,
-    /// because a refusal closes the channel.
+    /// Binds what is wanted and not bound yet. Gives what the broker refused: an exchange of that name may be there with
+    /// other options. On a channel of its own, anew after each refusal, which closes it.
     async fn bind(
         &self,
         connection: &Connection,
@@ -248,9 +262,11 @@ impl AmqpIngress {
     ) -> Result<Vec<String>, lapin::Error> {
         let queue = ShortString::from(self.settings.queue.as_str());
         let mut refused = Vec::new();
-        let mut channel = connection.create_channel().await?;
-        // New ones first: what two bindings both get must not slip through in between.
         let missing: Vec<_> = wanted.difference(bound).cloned().collect();
+        if missing.is_empty() {
+            return Ok(refused);
+        }
+        let mut channel = connection.create_channel().await?;
         for key in missing {
             match bind_one(&channel, &queue, &key).await {
                 Ok(()) => drop(bound.insert(key)),
@@ -261,6 +277,22 @@ impl AmqpIngress {
                 Err(error) => return Err(error),
             }
         }
+        channel.close(200, "done".into()).await?;
+        Ok(refused)
+    }
+
+    /// Unbinds what is no longer wanted.
+    async fn release(
+        &self,
+        connection: &Connection,
+        bound: &mut BTreeSet<BindingKey>,
+        wanted: &BTreeSet<BindingKey>,
+    ) -> Result<(), lapin::Error> {
+        if bound.is_subset(wanted) {
+            return Ok(());
+        }
+        let queue = ShortString::from(self.settings.queue.as_str());
+        let channel = connection.create_channel().await?;
         let place = |key: &BindingKey| (key.exchange.clone(), key.routing_key.clone());
         let kept: BTreeSet<_> = bound.intersection(wanted).map(place).collect();
         // The broker knows a binding by its exchange and key alone.
@@ -269,7 +301,7 @@ impl AmqpIngress {
             channel.queue_unbind(queue.clone(), exchange, routing_key, FieldTable::default()).await?;
         }
         bound.retain(|key| wanted.contains(key));
-        Ok(refused)
+        channel.close(200, "done".into()).await
     }
 
     /// Works on a delivery in a task of its own.
