@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 pub(crate) mod behaviour;
+pub mod bound_bindings;
 pub mod job;
 pub mod listing;
 pub mod origins;
@@ -211,7 +212,9 @@ pub struct FiringCounts {
 
 /// The store. Calls are safe to repeat: writing the same thing twice changes nothing.
 #[async_trait]
-pub trait Store: origins::Origins + registered_modules::RegisteredModules + Send + Sync + 'static {
+pub trait Store:
+    bound_bindings::BoundBindings + origins::Origins + registered_modules::RegisteredModules + Send + Sync + 'static
+{
     // Accounts, numbers and keys.
 
     /// All accounts that are not deleted.

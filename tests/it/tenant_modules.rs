@@ -177,6 +177,28 @@ async fn what_is_active_is_bound_and_what_nothing_asks_for_is_released() {
     host.finish().await;
 }
 
+#[tokio::test]
+async fn what_was_bound_before_a_restart_is_released_too() {
+    // Longer than the host runs: its end comes first.
+    let host = a_host().setting("amqp.unbind_after_ms", 600_000).start().await;
+    bring(&host, ACCOUNT, CRM).await;
+    host.call("DELETE", &path(ACCOUNT, ""), TENANT_KEY, None).await.expect(200);
+    host.publish(bad(ACCOUNT)).await;
+    let TestHost { running, amqp, vhost, settings, folder } = host;
+    assert!(running.stop().await);
+    let amqp_settings = hookbox::settings::AmqpSettings { unbind_after_ms: 100, ..settings.amqp.clone() };
+    let settings = hookbox::settings::Settings { amqp: amqp_settings, ..settings };
+    let running = host::start(settings.clone(), HostOptions::default()).await.unwrap();
+    running.ready().await;
+    let host = TestHost { running, amqp, vhost, settings, folder };
+    eventually("the binding to go", async || match host.amqp.as_ref().unwrap().publish(&bad(ACCOUNT)).await {
+        Published::Unrouted => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    host.finish().await;
+}
+
 async fn another(host: &TestHost) -> RunningHost {
     let other = host::start(host.settings.clone(), HostOptions::default()).await.unwrap();
     other.ready().await;
