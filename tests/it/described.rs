@@ -36,6 +36,7 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
         .setting("api.keys_per_account_max", 10_000)
         // Its letters are replayed again and again, and a module in quarantine makes /readyz answer 503.
         .setting("modules.fault_count", 10_000)
+        .setting("modules.tenant_bindings", json!(["bad"]))
         .start()
         .await;
     let account = format!("/v2/accounts/{ACCOUNT}");
@@ -61,6 +62,10 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
     let job = call("PUT", "webhooks/resend_jobs", json!({"outcome": "all"})).await["id"].clone();
     host.post(ACCOUNT, TENANT_KEY, &sms_received(ACCOUNT)).await;
     host.post(ACCOUNT, TENANT_KEY, &bad(ACCOUNT)).await;
+    for component in [bad_modules::CRM, bad_modules::CRM_NEXT] {
+        let component = bad_modules::bytes(component);
+        host.upload(ACCOUNT, "crm", "?activate=true", TENANT_KEY, component).await.expect(201);
+    }
     let ids =
         |list: Value| -> Vec<Value> { list.as_array().unwrap().iter().map(|entry| entry["id"].clone()).collect() };
     let get = async |path: &str| host.call("GET", &format!("{account}/{path}"), TENANT_KEY, None).await.expect(200);
@@ -70,7 +75,7 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
     let known = json!({
         "account_id": [ACCOUNT, ACCOUNT, ACCOUNT, SIBLING, RESELLER], "hook_id": hooks, "key_id": keys,
         "attempt_id": attempts, "job_id": [job], "letter_id": letters, "sample_id": ["webhooks_sms"],
-        "name": [transforms::NAME],
+        "module_name": ["crm", "crm", "crm", "other", transforms::NAME], "version": ["1.0.0", "2.0.0"],
     });
     (host, known)
 }

@@ -33,7 +33,7 @@ async fn a_module_is_pushed_activated_rolled_back_and_deleted() {
     crm   module  2.0.0   no       this account  -
     ");
     let shown = operator.does(&["module", "show", "crm"]).await;
-    assert!(shown.contains("\nactive   2.0.0\n") && shown.contains("\nVERSION  DIGEST"), "{shown}");
+    assert!(shown.contains("\nactive    2.0.0\n") && shown.contains("\nVERSION  DIGEST"), "{shown}");
     assert_eq!(operator.reads(&["module", "show", "crm"]).await["versions"].as_array().map(Vec::len), Some(2));
     assert_snapshot!(operator.does(&["module", "rollback", "crm"]).await, @"version 1.0.0 of crm is active");
 

@@ -14,12 +14,13 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 11] = [
     "bulk requests",
     "change follower",
     "change listener",
     "disabler",
     "ingress",
+    "module follower",
     "module watcher",
     "notice publisher",
     "resend jobs",
