@@ -9,16 +9,16 @@ use time::{Date, Duration, OffsetDateTime, format_description::well_known::Iso86
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Api, Shared,
-    answer::Answer,
-    auth::InAccount,
-    described::{Pages, Problems, Success},
-    paging::Paging,
-    problem::Problem,
-    query::Query,
-};
 use crate::{
+    api::{
+        Api, Shared,
+        answer::Answer,
+        auth::InAccount,
+        described::{Pages, Problems, Success},
+        paging::Paging,
+        problem::Problem,
+        query::Query,
+    },
     message::{AccountId, ModuleId},
     store::module_costs::{CostLine, CostQuery, CostSums, Day, day_of},
 };

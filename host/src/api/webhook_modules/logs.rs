@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Shared,
-    answer::Answer,
-    auth::InAccount,
-    described::{Problems, Success},
-    problem::Problem,
-    query::Query,
-};
 use crate::{
+    api::{
+        Shared,
+        answer::Answer,
+        auth::InAccount,
+        described::{Problems, Success},
+        problem::Problem,
+        query::Query,
+    },
     clock::gregorian_s,
     message::ModuleId,
     module::{guest_log::Level, log_book::KeptLine},
