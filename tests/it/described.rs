@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 /// How long schemathesis may try things, seconds; what it has not tried by then it leaves out.
 const TIME_S: u32 = 45;
+/// Components are sent as other bytes are.
+const HOOKS: &str =
+    "import schemathesis\nschemathesis.serializer.alias('application/wasm', 'application/octet-stream')\n";
 /// For the whole program, with its start and its report, seconds.
 const PATIENCE_S: u32 = 240;
 
@@ -89,6 +92,7 @@ async fn found(host: &TestHost, known: &Value, key: &str, paths: &str) -> Result
         config += &format!("[parameters.\"path.{name}\"]\ndictionary = \"{name}\"\nprobability = 0.8\n");
     }
     std::fs::write(folder.path().join("schemathesis.toml"), config).unwrap();
+    std::fs::write(folder.path().join("hooks.py"), HOOKS).unwrap();
     let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
     let mut program = Command::new("timeout");
     program
@@ -101,6 +105,7 @@ async fn found(host: &TestHost, known: &Value, key: &str, paths: &str) -> Result
         .args(["--header", &format!("X-Auth-Token: {key}")])
         .arg(format!("http://{}/openapi.json", host.running.api_address))
         .env("NO_PROXY", "*")
+        .env("SCHEMATHESIS_HOOKS", "hooks.py")
         .stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || program.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
