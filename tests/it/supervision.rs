@@ -25,6 +25,7 @@ const PARTS: [&str; 11] = [
     "notice publisher",
     "resend jobs",
     "retry scheduler",
+    "module costs",
     "recorder",
 ];
 
