@@ -14,7 +14,7 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "bulk requests",
     "change follower",
     "change listener",
