@@ -77,6 +77,8 @@ impl Ledger {
                 tracing::warn!(error = chain(&error), "what modules cost long ago could not be removed");
             }
         }
+        // What came while the last round was under way.
+        self.write(&store).await;
         Ok(())
     }
 
