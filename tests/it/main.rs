@@ -47,6 +47,7 @@ mod resend_jobs;
 mod dead_letters_rest;
 mod kits;
 mod authors_commands;
+mod authors_transforms;
 mod published_contract;
 mod webhook_modules_rest;
 mod tenant_modules;

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::real_program::{Place, Said, Serving, Started};
+use crate::{
+    real_program::{Place, Said, Serving, Started},
+    test_host::TestHost,
+};
 
 /// Somebody with a key.
 pub struct Operator<'a> {
@@ -15,6 +18,11 @@ impl<'a> Operator<'a> {
     /// One whose commands go to this host, with this key.
     pub fn at(place: &'a Place, host: &Serving, key: &str) -> Self {
         Self { place, url: host.url.clone(), key: key.to_owned() }
+    }
+
+    /// One whose commands go to a host in the test's own process.
+    pub fn of(place: &'a Place, host: &TestHost, key: &str) -> Self {
+        Self { place, url: format!("http://{}", host.running.api_address), key: key.to_owned() }
     }
 
     /// A command under way.

@@ -9,6 +9,9 @@ mod new;
 mod build;
 mod stage;
 mod sample;
+mod on_stage;
+mod messages;
+mod firings;
 mod matching;
 mod difference;
 mod page_faults;
@@ -59,9 +62,9 @@ enum Call {
     Build(build::Build),
     /// Check a component as a host does before it takes it.
     Check(check::Check),
-    /// Hand messages to a component in the real sandbox, and see what comes of each.
+    /// Hand messages to a module, or firings to a transform, in the real sandbox, and see what comes of each.
     Run(run::Run),
-    /// Run the folder's samples, in fresh instances and in used ones.
+    /// Run the folder's samples: in fresh instances, and a module's in used ones too.
     Test(test::Test),
     /// Measure what a call costs, in a fresh instance and in a used one.
     Bench(bench::Bench),

@@ -36,7 +36,7 @@ pub struct Rewritten {
 #[derive(Clone, Debug)]
 pub struct Bounds {
     uri: String,
-    content_type: &'static str,
+    content_type: String,
     headers_max: u64,
     headers_bytes_max: u64,
     payload_bytes_max: usize,
@@ -65,11 +65,11 @@ pub fn input(hook: &Hook, firing: &Firing) -> wit::Firing {
 }
 
 impl Bounds {
-    /// Those of a hook's firings. `payload_bytes_max` is `modules.output_bytes_max`.
-    pub fn new(hook: &Hook, settings: &FiringSettings, payload_bytes_max: usize) -> Self {
+    /// Those of what the transform is handed. `payload_bytes_max` is `modules.output_bytes_max`.
+    pub fn new(handed: &wit::Firing, settings: &FiringSettings, payload_bytes_max: usize) -> Self {
         Self {
-            uri: hook.uri.to_string(),
-            content_type: request::content_type(hook),
+            uri: handed.uri.clone(),
+            content_type: handed.content_type.clone(),
             headers_max: settings.headers_max,
             headers_bytes_max: settings.headers_bytes_max,
             payload_bytes_max,

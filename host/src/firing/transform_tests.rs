@@ -37,7 +37,7 @@ fn given() -> wit::Firing {
 
 fn bounds() -> Bounds {
     let settings = FiringSettings { headers_max: 3, headers_bytes_max: 40, ..Settings::default().firing };
-    Bounds::new(&hook(json!({})), &settings, 100)
+    Bounds::new(&given(), &settings, 100)
 }
 
 fn check(given: wit::Firing) -> Result<Rewritten, String> {

@@ -45,13 +45,10 @@ impl Firer {
         if !wanted.settings.is_empty() {
             Arc::make_mut(&mut settings).extend(wanted.settings.clone());
         }
-        let input = TransformInput {
-            firing: transform::input(hook, firing),
-            account: hook.account.clone(),
-            settings,
-            now_ms: firing.created_ms,
-        };
-        let bounds = Bounds::new(hook, &self.settings, self.modules.output_bytes_max());
+        let handed = transform::input(hook, firing);
+        let bounds = Bounds::new(&handed, &self.settings, self.modules.output_bytes_max());
+        let input =
+            TransformInput { firing: handed, account: hook.account.clone(), settings, now_ms: firing.created_ms };
         let (result, cost) =
             self.modules.transform(&transform, input, patience, move |given| bounds.check(given)).await;
         let run = TransformRun {

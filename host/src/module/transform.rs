@@ -90,8 +90,13 @@ impl Loader {
 impl Transform {
     /// Hands the firing to a fresh instance; `None`: it is dropped. Blocks; for the workers' threads only.
     pub fn call(&self, input: &TransformInput) -> Called<Option<wit::Firing>> {
+        self.call_among(&self.accounts, input)
+    }
+
+    /// As [`Self::call`], in another tree of accounts.
+    pub fn call_among(&self, accounts: &Arc<AccountTree>, input: &TransformInput) -> Called<Option<wit::Firing>> {
         let surroundings = Surroundings {
-            accounts: Arc::clone(&self.accounts),
+            accounts: Arc::clone(accounts),
             within: Some(input.account.clone()),
             settings: Arc::clone(&input.settings),
         };

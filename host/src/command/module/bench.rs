@@ -8,11 +8,12 @@ use serde_json::json;
 use super::{
     page_faults, sample,
     sample::Sample,
-    stage::{OnStage, Sandbox, module_at},
+    stage::{Sandbox, module_at},
 };
 use crate::{
     command::table::{Table, print_json, say},
-    module::sandbox::Cost,
+    message::Message,
+    module::{Module, sandbox::Cost},
 };
 
 /// Calls of one round; the two ways alternate in rounds, so that what else the machine does meets both.
@@ -49,14 +50,14 @@ impl Bench {
         let (component, folder) = module_at(&self.dir)?;
         let folder = folder.ok_or_else(|| format!("{}: name the module's folder", self.dir.display()))?;
         let stage = self.sandbox.set_up()?;
-        let samples = sample::in_folder(&folder.samples(), &stage)?;
-        let on_stage = stage.load(&component).map_err(|error| format!("the host would refuse it: {error}"))?;
+        let samples = sample::in_folder::<Module>(&folder.samples(), &stage)?;
+        let module = stage.load(&component)?;
         let _running = stage.running();
         let mut table =
             Table::new(&["sample", "fresh us", "reused us", "fresh faults", "reused faults", "fuel", "KiB"]);
         let (mut answers, mut all_measured) = (Vec::new(), true);
         for (_, sample) in &samples {
-            let Some(measured) = measure(&on_stage, sample, self.rounds) else {
+            let Some(measured) = measure(&module, sample, self.rounds) else {
                 all_measured = false;
                 table.row([sample.name.clone(), "it fails; see `hookbox module run`".into()]);
                 continue;
@@ -77,9 +78,9 @@ impl Bench {
             }));
         }
         match self.json {
-            true => print_json(&json!({"component_bytes": on_stage.bytes, "samples": answers})),
+            true => print_json(&json!({"component_bytes": component.len(), "samples": answers})),
             false => {
-                say(&format!("component of {} bytes, {} rounds of {CALLS} calls", on_stage.bytes, self.rounds));
+                say(&format!("component of {} bytes, {} rounds of {CALLS} calls", component.len(), self.rounds));
                 table.print("no samples");
             }
         }
@@ -87,15 +88,15 @@ impl Bench {
     }
 }
 
-fn measure(on_stage: &OnStage, sample: &Sample, rounds: u32) -> Option<Measured> {
-    let module = on_stage.module.in_surroundings(sample.surroundings.clone());
-    let first = module.handle(&sample.message);
+fn measure(module: &Module, sample: &Sample<Message>, rounds: u32) -> Option<Measured> {
+    let module = module.in_surroundings(sample.surroundings.clone());
+    let first = module.handle(&sample.handed);
     let cost = first.result.is_ok().then_some(first.cost)?;
-    let mut instance = module.instance_for(&sample.message).ok()?;
-    let mut reused = || instance.handle(&sample.message).result.is_ok();
+    let mut instance = module.instance_for(&sample.handed).ok()?;
+    let mut reused = || instance.handle(&sample.handed).result.is_ok();
     let (mut fresh_runs, mut reused_runs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        fresh_runs.push(round(|| module.handle(&sample.message).result.is_ok())?);
+        fresh_runs.push(round(|| module.handle(&sample.handed).result.is_ok())?);
         reused_runs.push(round(&mut reused)?);
     }
     let (fresh_us, fresh_faults) = medians(fresh_runs);

@@ -14,7 +14,10 @@ use super::{
 use crate::{
     command::table::{print_json, say},
     message::Message,
-    module::check::{Checked, Subject},
+    module::{
+        Module,
+        check::{Checked, Subject},
+    },
 };
 
 /// Which component.
@@ -69,8 +72,8 @@ fn samples_of(folder: Option<&ModuleFolder>, stage: &Stage) -> Result<Vec<Arc<Me
         .filter(|samples| samples.is_dir())
     {
         Some(samples) => {
-            let samples = sample::in_folder(&samples, stage)?;
-            Ok(samples.into_iter().map(|(_, sample)| Arc::new(sample.message)).collect())
+            let samples = sample::in_folder::<Module>(&samples, stage)?;
+            Ok(samples.into_iter().map(|(_, sample)| Arc::new(sample.handed)).collect())
         }
         None => Ok(Vec::new()),
     }

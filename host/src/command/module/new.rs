@@ -53,9 +53,7 @@ impl New {
         let folder = folder.display();
         say(&format!("made {folder}; now:"));
         say(&format!("  hookbox module build {folder}"));
-        if world == World::Module {
-            say(&format!("  hookbox module test {folder}"));
-        }
+        say(&format!("  hookbox module test {folder}"));
         say(&format!("{folder}/README.md tells the rest"));
         Ok(true)
     }

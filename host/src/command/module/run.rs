@@ -1,4 +1,4 @@
-//! `hookbox module run`: messages into a component in the real sandbox, and what comes of each.
+//! `hookbox module run`: messages into a module, or firings into a transform, in the real sandbox, and what comes of each.
 
 use std::{
     collections::BTreeMap,
@@ -9,21 +9,22 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
-    matching::is_asked_for,
+    folder::World,
+    on_stage::OnStage,
     sample::{self, Sample},
-    stage::{OnStage, Played, Sandbox, log_lines, module_at, play_fresh},
+    stage::{Played, Sandbox, Stage, component_at, log_lines, world_of},
 };
 use crate::command::table::{print_json, say};
 
-/// Which component, and which messages.
+/// Which component, and what it is handed.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hookbox module run doorbell doorbell/samples/rung.json")]
 pub(super) struct Run {
-    /// A module's folder or a component (*.wasm) first, this folder when left out; then files of messages: samples, messages
-    /// as `hookbox publish` takes them (and `account_id`), arrays of them, or one a line.
-    #[arg(required = true, value_name = "[DIR|FILE.wasm] MESSAGE.json")]
+    /// A folder or a component (*.wasm) first, this folder when left out; then files: samples, messages as `hookbox publish`
+    /// takes them (and `account_id`) or firings for a transform, arrays of them, or one a line.
+    #[arg(required = true, value_name = "[DIR|FILE.wasm] FILE.json")]
     paths: Vec<PathBuf>,
-    /// A setting that the module finds when it asks; over those of samples.
+    /// A setting that the component finds when it asks; over those of samples.
     #[arg(long = "setting", value_name = "KEY=VALUE", value_parser = key_value)]
     settings: Vec<(String, String)>,
     #[command(flatten)]
@@ -41,30 +42,38 @@ fn key_value(text: &str) -> Result<(String, String), String> {
 impl Run {
     /// Whether every call ended without a fault.
     pub(super) fn run(self) -> Result<bool, String> {
-        let (component, messages) = module_and_rest(&self.paths);
-        if messages.is_empty() {
-            return Err("name a file of messages too, e.g. samples/*.json".into());
+        let (path, files) = component_and_rest(&self.paths);
+        if files.is_empty() {
+            return Err("name a file of messages or firings too, e.g. samples/*.json".into());
         }
-        let (component, _) = module_at(component)?;
+        let (component, folder) = component_at(path)?;
         let stage = self.sandbox.set_up()?;
-        let given: BTreeMap<_, _> = self.settings.into_iter().collect();
-        let mut samples = Vec::new();
-        for path in messages {
-            samples.extend(sample::in_file(path, &stage, &given)?);
+        match world_of(&component, folder.as_ref()) {
+            World::Module => self.play(files, &stage, || stage.load(&component)),
+            World::Transform => self.play(files, &stage, || stage.load_transform(&component)),
         }
-        let on_stage = match stage.load(&component) {
-            Ok(on_stage) => on_stage,
-            Err(error) => return Err(format!("the host would refuse it: {error}")),
-        };
+    }
+
+    fn play<C: OnStage>(
+        &self,
+        files: &[PathBuf],
+        stage: &Stage,
+        load: impl FnOnce() -> Result<C, String>,
+    ) -> Result<bool, String> {
+        let given: BTreeMap<_, _> = self.settings.iter().cloned().collect();
+        let mut samples = Vec::new();
+        for path in files {
+            samples.extend(sample::in_file::<C>(path, stage, &given)?);
+        }
+        let on_stage = load()?;
         let _running = stage.running();
         let (mut all_sound, mut answers) = (true, Vec::new());
         for sample in &samples {
-            let module = on_stage.module.in_surroundings(sample.surroundings.clone());
-            let played = play_fresh(&module, &sample.message);
+            let played = on_stage.play_fresh(sample);
             all_sound &= !played.is_failure;
             match self.json {
-                true => answers.push(as_json(sample, &on_stage, &played)),
-                false => print(sample, &on_stage, &played),
+                true => answers.push(as_json(&on_stage, sample, &played)),
+                false => print(&on_stage, sample, &played),
             }
         }
         if self.json {
@@ -75,7 +84,7 @@ impl Run {
 }
 
 /// The first path when it is a folder or a component, else the folder here; and what comes after it.
-pub(super) fn module_and_rest(paths: &[PathBuf]) -> (&Path, &[PathBuf]) {
+fn component_and_rest(paths: &[PathBuf]) -> (&Path, &[PathBuf]) {
     match paths.split_first() {
         Some((first, rest)) if first.is_dir() || first.extension().is_some_and(|ending| ending == "wasm") => {
             (first, rest)
@@ -84,10 +93,10 @@ pub(super) fn module_and_rest(paths: &[PathBuf]) -> (&Path, &[PathBuf]) {
     }
 }
 
-fn as_json(sample: &Sample, on_stage: &OnStage, played: &Played) -> Value {
+fn as_json<C: OnStage>(on_stage: &C, sample: &Sample<C::Handed>, played: &Played) -> Value {
     json!({
-        "message": sample.name,
-        "handed_over": is_asked_for(&on_stage.module.bindings, &sample.message),
+        C::HANDED: sample.name,
+        "handed_over": on_stage.why_not_handed_over(&sample.handed).is_none(),
         "answer": played.answer,
         "log": log_lines(&played.log),
         "log_dropped_bytes": played.log.dropped_bytes,
@@ -98,17 +107,17 @@ fn as_json(sample: &Sample, on_stage: &OnStage, played: &Played) -> Value {
     })
 }
 
-fn print(sample: &Sample, on_stage: &OnStage, played: &Played) {
+fn print<C: OnStage>(on_stage: &C, sample: &Sample<C::Handed>, played: &Played) {
     let Played { answer, log, cost, time_us, .. } = played;
     say(&format!(
         "{}: {}, {:.0} µs, {} fuel, {} KiB",
         sample.name,
-        in_words(answer),
+        C::in_words(answer, &sample.handed),
         time_us,
         cost.fuel,
         cost.memory_bytes / 1024
     ));
-    if !is_asked_for(&on_stage.module.bindings, &sample.message) {
+    if on_stage.why_not_handed_over(&sample.handed).is_some() {
         say("  note: no binding asks for it, so a host would not hand it over");
     }
     for line in log_lines(log) {
@@ -117,21 +126,9 @@ fn print(sample: &Sample, on_stage: &OnStage, played: &Played) {
     if log.dropped_bytes > 0 {
         say(&format!("  log: {} bytes more than modules.log_bytes_max were dropped", log.dropped_bytes));
     }
-    for event in answer.as_array().into_iter().flatten() {
-        for line in format!("{event:#}").lines() {
+    for value in C::shown(answer, &sample.handed) {
+        for line in format!("{value:#}").lines() {
             say(&format!("  {line}"));
         }
-    }
-}
-
-/// What came of a call, in a few words.
-pub(super) fn in_words(answer: &Value) -> String {
-    match answer {
-        Value::Array(events) if events.len() == 1 => "1 event".into(),
-        Value::Array(events) => format!("{} events", events.len()),
-        Value::Object(error) => {
-            error.iter().map(|(kind, why)| format!("{kind}: {}", why.as_str().unwrap_or_default())).collect()
-        }
-        other => other.as_str().unwrap_or_default().replace('_', " "),
     }
 }

@@ -1,4 +1,5 @@
-//! Messages in files: samples, with what is expected of them, and bare ones.
+//! Samples: files with what is handed to a component, what stands around it meanwhile, and what is expected of it. What
+//! is handed in is the component's kind's ([`super::messages`], [`super::firings`]).
 
 use std::{
     collections::BTreeMap,
@@ -8,52 +9,35 @@ use std::{
 };
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::stage::{LOADED_AT_MS, Stage};
+use super::{on_stage::OnStage, stage::Stage};
 use crate::{
     account::{Account, AccountTree},
-    hook::Hook,
-    ingress::decode::{Decoder, Incoming},
-    message::{Message, Object, Source},
+    message::Object,
     module::guest::Surroundings,
 };
 
-/// A message, what stands around the module meanwhile, and what is expected of it.
-pub(super) struct Sample {
+/// What is handed in, what stands around the component meanwhile, and what is expected of it.
+pub(super) struct Sample<H> {
     /// Its file's name, and its place in the file when that holds several.
     pub(super) name: String,
     /// What is handed in.
-    pub(super) message: Message,
-    /// Settings and accounts that the module finds when it asks.
+    pub(super) handed: H,
+    /// Settings and accounts that the component finds when it asks.
     pub(super) surroundings: Surroundings,
-    /// In the form of [`super::stage::Played::answer`]; `None` for a bare message.
+    /// In the form of [`super::stage::Played::answer`]; `None` for what is handed in bare.
     pub(super) expected: Option<Value>,
 }
 
-/// A file of `samples/`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
+/// The part of a sample that is the same for all components.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Around {
     #[serde(rename = "about")]
     _about: Option<String>,
-    #[serde(default)]
     settings: BTreeMap<String, Value>,
-    #[serde(default)]
     accounts: Accounts,
-    message: Bare,
-    events: Option<Vec<Value>>,
-    error: Option<Value>,
-}
-
-/// A message as `hookbox publish` takes it, and whose it is.
-#[derive(Deserialize)]
-struct Bare {
-    exchange: String,
-    routing_key: String,
-    body: Value,
-    message_id: Option<String>,
-    account_id: Option<String>,
 }
 
 /// What the `accounts` import is to answer.
@@ -69,22 +53,24 @@ struct Accounts {
 }
 
 /// The samples of a folder (`*.json`), by name.
-pub(super) fn in_folder(folder: &Path, stage: &Stage) -> Result<Vec<(PathBuf, Sample)>, String> {
+pub(super) fn in_folder<C: OnStage>(folder: &Path, stage: &Stage) -> Result<Vec<(PathBuf, Sample<C::Handed>)>, String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
     files.sort();
     let of = |path: PathBuf| {
-        let value = parsed(&path)?;
-        let sample =
-            of_file(file_name(&path), value, stage).map_err(|reason| format!("{}: {reason}", path.display()))?;
-        Ok((path, sample))
+        let sample = of_file::<C>(file_name(&path), object(&path)?, stage);
+        Ok((path.clone(), sample.map_err(|reason| format!("{}: {reason}", path.display()))?))
     };
     files.into_iter().map(of).collect()
 }
 
-/// The messages of one file: a sample, a message, an array of messages, or a message a line.
-pub(super) fn in_file(path: &Path, stage: &Stage, given: &BTreeMap<String, String>) -> Result<Vec<Sample>, String> {
+/// What one file holds: a sample, what is handed in and nothing else, an array of such, or one a line.
+pub(super) fn in_file<C: OnStage>(
+    path: &Path,
+    stage: &Stage,
+    given: &BTreeMap<String, String>,
+) -> Result<Vec<Sample<C::Handed>>, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let wrong = |reason: String| format!("{}: {reason}", path.display());
     let values = match serde_json::from_str::<Value>(&text) {
@@ -102,11 +88,14 @@ pub(super) fn in_file(path: &Path, stage: &Stage, given: &BTreeMap<String, Strin
         false => file_name(path),
     };
     let of = |(at, value): (usize, Value)| {
-        let mut sample = match value.get("message") {
-            Some(_) => of_file(named(at), value, stage),
-            None => bare(named(at), value, stage),
-        }
-        .map_err(wrong)?;
+        let read = match value {
+            Value::Object(file) if file.contains_key(C::HANDED) => of_file::<C>(named(at), file, stage),
+            bare => C::handed(bare, None, stage).map(|(handed, accounts)| {
+                let surroundings = Surroundings { accounts, within: None, settings: Arc::default() };
+                Sample { name: named(at), handed, surroundings, expected: None }
+            }),
+        };
+        let mut sample = read.map_err(wrong)?;
         if !given.is_empty() {
             let settings = sample.surroundings.settings.iter().chain(given);
             sample.surroundings.settings =
@@ -117,80 +106,31 @@ pub(super) fn in_file(path: &Path, stage: &Stage, given: &BTreeMap<String, Strin
     values.into_iter().enumerate().map(of).collect()
 }
 
-/// Writes down what the module answers as what is expected, and leaves the rest of the file as it is.
-pub(super) fn accept(path: &Path, answer: &Value) -> Result<(), String> {
-    let mut file = match parsed(path)? {
-        Value::Object(file) => file,
-        _ => return Err(format!("{}: it is not a JSON object", path.display())),
-    };
-    file.shift_remove("events");
-    file.shift_remove("error");
-    match answer {
-        Value::Array(events) => {
-            let events: Vec<_> = events.iter().map(without_defaults).collect();
-            file.insert("events".into(), events.into());
-        }
-        error => drop(file.insert("error".into(), error.clone())),
+/// Writes down what the component answers as what is expected, and leaves the rest of the file as it is.
+pub(super) fn accept<C: OnStage>(path: &Path, answer: &Value, handed: &C::Handed) -> Result<(), String> {
+    let mut file = object(path)?;
+    for key in C::EXPECTED {
+        file.shift_remove(*key);
     }
+    let (key, expected) = C::accepted(answer, handed);
+    file.insert(key.into(), expected);
     let text = serde_json::to_string_pretty(&file).map_err(|error| error.to_string())?;
     fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn of_file(name: String, value: Value, stage: &Stage) -> Result<Sample, String> {
-    let file: File = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    let expected = match (file.events, file.error) {
-        (Some(events), None) => {
-            Some(events.into_iter().map(|event| with_defaults(event, stage)).collect::<Result<Value, _>>()?)
-        }
-        (None, error) => error,
-        (Some(_), Some(_)) => return Err("give either events or error".into()),
-    };
+fn of_file<C: OnStage>(name: String, mut file: Object, stage: &Stage) -> Result<Sample<C::Handed>, String> {
+    let handed = file.shift_remove(C::HANDED).ok_or_else(|| format!("it has no {}", C::HANDED))?;
+    let mut expected = Object::new();
+    for key in C::EXPECTED {
+        expected.extend(file.shift_remove(*key).map(|value| ((*key).to_owned(), value)));
+    }
+    let around: Around = serde_json::from_value(file.into()).map_err(|error| error.to_string())?;
     let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let settings = file.settings.into_iter().map(|(key, value)| (key, text(value))).collect();
-    let accounts = file.accounts.tree();
-    let message = message(file.message, stage, &accounts)?;
-    let surroundings = Surroundings { accounts: Arc::new(accounts), within: None, settings: Arc::new(settings) };
-    Ok(Sample { name, message, surroundings, expected })
-}
-
-/// A message without a sample around it: its account is found as the host finds it, and is known.
-fn bare(name: String, value: Value, stage: &Stage) -> Result<Sample, String> {
-    let mut bare: Bare = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    let found = || decoder(stage).stranger(&bare.body.to_string()).map(|account| account.to_string());
-    bare.account_id = bare.account_id.clone().or_else(found);
-    let accounts = AccountTree::default();
-    let message = message(bare, stage, &accounts)?;
-    let surroundings = Surroundings { accounts: Arc::new(accounts), within: None, settings: Arc::default() };
-    Ok(Sample { name, message, surroundings, expected: None })
-}
-
-/// As ingress would make it, by the host's own rules.
-fn message(bare: Bare, stage: &Stage, accounts: &AccountTree) -> Result<Message, String> {
-    let body = bare.body.to_string();
-    let incoming = Incoming {
-        source: Source::Amqp,
-        exchange: &bare.exchange,
-        routing_key: &bare.routing_key,
-        message_id: bare.message_id.as_deref(),
-        content_type: None,
-        content_encoding: None,
-        body: body.as_bytes(),
-        within: None,
-    };
-    let mut message = decoder(stage).decode(&incoming, accounts, LOADED_AT_MS).map_err(|error| error.to_string())?;
-    message.account = bare.account_id.map(Into::into);
-    if let Some(account) = message.account.clone().filter(|account| !accounts.contains(account)) {
-        accounts.replace(Account { id: account, name: String::new(), tree: Vec::new(), reseller: None });
-    }
-    Ok(message)
-}
-
-fn decoder(stage: &Stage) -> Decoder {
-    Decoder {
-        body_bytes_max: usize::try_from(stage.settings.ingress.body_bytes_max).unwrap_or(usize::MAX),
-        account_pointers: stage.settings.amqp.account_pointers.clone(),
-        send_passwords: stage.settings.kazoo.send_passwords,
-    }
+    let settings = around.settings.into_iter().map(|(key, value)| (key, text(value))).collect();
+    let (handed, accounts) = C::handed(handed, Some(around.accounts.tree()), stage)?;
+    let expected = C::expected(expected, &handed, stage)?;
+    let surroundings = Surroundings { accounts, within: None, settings: Arc::new(settings) };
+    Ok(Sample { name, handed, surroundings, expected })
 }
 
 impl Accounts {
@@ -207,42 +147,20 @@ impl Accounts {
     }
 }
 
-/// An expected event with what may be left out written in, in the order in which answers have it.
-fn with_defaults(event: Value, stage: &Stage) -> Result<Value, String> {
-    let field = |name: &str, default: Value| event.get(name).cloned().unwrap_or(default);
-    let inline_hook = match event.get("inline_hook") {
-        Some(Value::Object(document)) => inline_hook(document, stage)?,
-        _ => Value::Null,
-    };
-    Ok(json!({
-        "hook_event": field("hook_event", Value::Null), "account_id": field("account_id", Value::Null),
-        "payload": field("payload", Value::Null), "facets": field("facets", json!({})),
-        "internal_leg": field("internal_leg", json!(false)), "inline_hook": inline_hook,
-    }))
-}
-
-/// A hook that travels in an event is compared as the host understands it.
-fn inline_hook(document: &Object, stage: &Stage) -> Result<Value, String> {
-    let hook = Hook::inline(document, &stage.settings.firing).map_err(|problems| format!("inline_hook: {problems}"))?;
-    serde_json::to_value(&hook).map_err(|error| error.to_string())
-}
-
-fn without_defaults(event: &Value) -> Value {
-    let mut event = event.clone();
-    if let Value::Object(fields) = &mut event {
-        fields.retain(|name, value| match name.as_str() {
-            "facets" => value.as_object().is_some_and(|facets| !facets.is_empty()),
-            "internal_leg" => value == &json!(true),
-            "inline_hook" => !value.is_null(),
-            _ => true,
-        });
+/// Makes the account known, alone, when it is not.
+pub(super) fn make_known(accounts: &AccountTree, account: &str) {
+    if !accounts.contains(&account.into()) {
+        accounts.replace(Account { id: account.into(), name: String::new(), tree: Vec::new(), reseller: None });
     }
-    event
 }
 
-fn parsed(path: &Path) -> Result<Value, String> {
+fn object(path: &Path) -> Result<Object, String> {
     let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(file)) => Ok(file),
+        Ok(_) => Err(format!("{}: it is not a JSON object", path.display())),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
 }
 
 fn file_name(path: &Path) -> String {

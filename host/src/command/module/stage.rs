@@ -13,6 +13,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{
+    firings::HeldTransform,
     folder::{MANIFEST, ModuleFolder, World},
     kept::Kept,
     note, page_faults,
@@ -20,10 +21,10 @@ use super::{
 use crate::{
     account::AccountTree,
     clock::Clock,
-    message::{Event, Message, UnixMs},
+    message::UnixMs,
     module::{
-        Handled, Made, Module, ModuleError, Origin,
-        check::Checker,
+        Kind, Module, ModuleError, Origin,
+        check::{Checker, world},
         compile_helper::CompileHelper,
         compiler::Compiler,
         engine::{Engines, Running},
@@ -31,6 +32,7 @@ use crate::{
         guest_log::{Level, LogLines},
         loaded::Loader,
         sandbox::{Called, Cost},
+        transform::TransformName,
     },
     settings::Settings,
 };
@@ -55,17 +57,10 @@ pub(super) struct Stage {
     loader: Arc<Loader>,
 }
 
-/// A component that is loaded.
-pub(super) struct OnStage {
-    /// The module.
-    pub(super) module: Module,
-    /// Its component's bytes.
-    pub(super) bytes: usize,
-}
-
 /// What came of one call.
 pub(super) struct Played {
-    /// As samples have it: a list of events, `"not_mine"`, `{"malformed": …}`, `{"failed": …}`, or `{"fault": …}`.
+    /// As samples have it: of a module a list of events, `"not_mine"`, `{"malformed": …}`; of a transform what is to be
+    /// sent, or `"dropped"`; of either `{"failed": …}` or `{"fault": …}`.
     pub(super) answer: Value,
     /// Whether it failed: trapped, ran out of something, gave what cannot be used, or said so itself.
     pub(super) is_failure: bool,
@@ -103,11 +98,22 @@ impl Sandbox {
 }
 
 impl Stage {
-    /// Compiles and checks the component. A `ModuleError` is its own fault.
-    pub(super) fn load(&self, component: &[u8]) -> Result<OnStage, ModuleError> {
+    /// Compiles and checks a module.
+    pub(super) fn load(&self, component: &[u8]) -> Result<Module, String> {
         let origin = Origin::Folder(PathBuf::new());
-        let module = self.loader.load(component, origin, surroundings_of(BTreeMap::new()), LOADED_AT_MS)?;
-        Ok(OnStage { module, bytes: component.len() })
+        let module = self.loader.load(component, origin, surroundings_of(BTreeMap::new()), LOADED_AT_MS);
+        module.map_err(|error| refused(&error))
+    }
+
+    /// Compiles and checks a transform.
+    pub(super) fn load_transform(&self, component: &[u8]) -> Result<HeldTransform, String> {
+        let registered = TransformName { owner: "author".into(), name: "transform".into(), version: "0.0.0".into() };
+        let transform = self.loader.load_transform(component, registered, Arc::default());
+        Ok(HeldTransform {
+            transform: transform.map_err(|error| refused(&error))?,
+            firing: Arc::clone(&self.loader.firing),
+            payload_bytes_max: usize::try_from(self.settings.modules.output_bytes_max).unwrap_or(usize::MAX),
+        })
     }
 
     /// What a host has an upload go through.
@@ -126,6 +132,10 @@ impl Stage {
     }
 }
 
+fn refused(error: &ModuleError) -> String {
+    format!("the host would refuse it: {error}")
+}
+
 /// Settings, and no accounts.
 pub(super) fn surroundings_of(settings: BTreeMap<String, String>) -> Surroundings {
     Surroundings { accounts: Arc::new(AccountTree::default()), within: None, settings: Arc::new(settings) }
@@ -137,7 +147,7 @@ pub(super) fn module_at(path: &Path) -> Result<(Vec<u8>, Option<ModuleFolder>), 
     if folder.as_ref().is_some_and(|folder| folder.world == World::Transform) {
         let manifest = path.join(MANIFEST);
         return Err(format!(
-            "{}: it is a transform; only modules are run here, transforms are checked",
+            "{}: it is a transform; only modules are measured, `hookbox module run` tells what a transform costs",
             manifest.display()
         ));
     }
@@ -163,8 +173,23 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
+/// What a component is for: as its folder says, else as its exports do.
+pub(super) fn world_of(component: &[u8], folder: Option<&ModuleFolder>) -> World {
+    match folder {
+        Some(folder) => folder.world,
+        // What is wrong with it otherwise is said when it is loaded.
+        None => match world::fit(component) {
+            Ok((Kind::Transform, _)) => World::Transform,
+            _ => World::Module,
+        },
+    }
+}
+
 /// Makes one call and measures it.
-pub(super) fn play(call: impl FnOnce() -> Called<Handled>) -> Played {
+pub(super) fn play<T>(
+    call: impl FnOnce() -> Called<T>,
+    answer: impl FnOnce(Result<T, ModuleError>) -> Value,
+) -> Played {
     let (faults, began) = (page_faults::so_far(), Instant::now());
     let called = call();
     let time_us = began.elapsed().as_secs_f64() * 1e6;
@@ -173,29 +198,12 @@ pub(super) fn play(call: impl FnOnce() -> Called<Handled>) -> Played {
     Played { answer: answer(called.result), is_failure, log: called.log, cost: called.cost, time_us, page_faults }
 }
 
-/// One message in an instance of its own.
-pub(super) fn play_fresh(module: &Module, message: &Message) -> Played {
-    play(|| module.handle(message))
-}
-
-fn answer(result: Result<Handled, ModuleError>) -> Value {
-    match result {
-        Ok(Handled::Events(events)) => events.into_iter().map(event).collect(),
-        Ok(Handled::NotMine) => json!("not_mine"),
-        Ok(Handled::Malformed(reason)) => json!({"malformed": reason}),
-        Err(ModuleError::Failed { reason }) => json!({"failed": reason}),
-        Err(error) => json!({"fault": error.to_string()}),
+/// A call that failed, as samples have it.
+pub(super) fn fault(error: &ModuleError) -> Value {
+    match error {
+        ModuleError::Failed { reason } => json!({"failed": reason}),
+        error => json!({"fault": error.to_string()}),
     }
-}
-
-fn event((event, inline_hook): Made) -> Value {
-    let Event { hook_event, account, payload, facets, internal_leg, .. } = event;
-    let facets = facets.into_iter().map(|(key, value)| (key, Value::String(value)));
-    json!({
-        "hook_event": hook_event, "account_id": account, "payload": payload,
-        "facets": facets.collect::<serde_json::Map<_, _>>(), "internal_leg": internal_leg,
-        "inline_hook": inline_hook.and_then(|hook| serde_json::to_value(&*hook).ok()),
-    })
 }
 
 /// The lines of a log, as `level text`.

@@ -1,8 +1,9 @@
-//! `hookbox module test`: a folder's samples, each in an instance of its own and in one that was used before.
+//! `hookbox module test`: a folder's samples, each in an instance of its own and, a module's, in one that was used before.
 //!
 //! A host makes a fresh instance for every message unless a module's owner has it otherwise, so a module that keeps
 //! something from one call to the next seems to work, until it does not. Here every sample is also handed to an instance
-//! that has had a few of the other samples, drawn at random: when the answer differs, the module has hidden state.
+//! that has had a few of the other samples, drawn at random: when the answer differs, the module has hidden state. A
+//! transform's instances are never used again by a host, so its samples are handed to fresh ones alone.
 
 use std::path::PathBuf;
 
@@ -12,15 +13,12 @@ use serde_json::{Value, json};
 
 use super::{
     difference::difference,
-    matching::is_asked_for,
-    run::in_words,
+    folder::{ModuleFolder, World},
+    on_stage::OnStage,
     sample::{self, Sample},
-    stage::{OnStage, Played, Sandbox, log_lines, module_at, play, play_fresh},
+    stage::{Played, Sandbox, Stage, component_at, log_lines},
 };
-use crate::{
-    command::table::{print_json, say},
-    message::Message,
-};
+use crate::command::table::{print_json, say};
 
 /// How often an instance is used before, at most.
 const CALLS_BEFORE_MAX: usize = 4;
@@ -29,10 +27,10 @@ const CALLS_BEFORE_MAX: usize = 4;
 #[derive(Debug, Args)]
 #[command(after_help = "Example: hookbox module test doorbell --accept")]
 pub(super) struct Test {
-    /// The module's folder.
+    /// The folder.
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Write down what the module answers as what is expected of it.
+    /// Write down what the component answers as what is expected of it.
     #[arg(long)]
     accept: bool,
     /// With which number instances are chosen at random; printed when hidden state shows [default: another each time].
@@ -48,6 +46,8 @@ pub(super) struct Test {
 /// What became of one sample.
 struct Verdict {
     name: String,
+    /// The answer in a few words.
+    words: String,
     played: Played,
     /// Each with its kind: `answer`, `not asked for` or `hidden state`.
     problems: Vec<(&'static str, String)>,
@@ -56,17 +56,26 @@ struct Verdict {
 impl Test {
     /// Whether all samples gave what is expected.
     pub(super) fn run(self) -> Result<bool, String> {
-        let (component, folder) = module_at(&self.dir)?;
-        let folder = folder.ok_or_else(|| format!("{}: name the module's folder", self.dir.display()))?;
+        let (component, folder) = component_at(&self.dir)?;
+        let folder = folder.ok_or_else(|| format!("{}: name the component's folder", self.dir.display()))?;
         let stage = self.sandbox.set_up()?;
-        let samples = sample::in_folder(&folder.samples(), &stage)?;
+        match folder.world {
+            World::Module => self.judge_all(&folder, &stage, || stage.load(&component)),
+            World::Transform => self.judge_all(&folder, &stage, || stage.load_transform(&component)),
+        }
+    }
+
+    fn judge_all<C: OnStage>(
+        &self,
+        folder: &ModuleFolder,
+        stage: &Stage,
+        load: impl FnOnce() -> Result<C, String>,
+    ) -> Result<bool, String> {
+        let samples = sample::in_folder::<C>(&folder.samples(), stage)?;
         if samples.is_empty() {
             return Err(format!("{} holds no sample (*.json)", folder.samples().display()));
         }
-        let on_stage = match stage.load(&component) {
-            Ok(on_stage) => on_stage,
-            Err(error) => return Err(format!("the host would refuse it: {error}")),
-        };
+        let on_stage = load()?;
         let seed = self.seed.unwrap_or_else(rand::random);
         let mut random = SmallRng::seed_from_u64(seed);
         let _running = stage.running();
@@ -74,7 +83,7 @@ impl Test {
         for (path, sample) in &samples {
             let mut verdict = judge(&on_stage, sample, self.accept);
             if self.accept && sample.expected.as_ref() != Some(&verdict.played.answer) {
-                sample::accept(path, &verdict.played.answer)?;
+                sample::accept::<C>(path, &verdict.played.answer, &sample.handed)?;
             }
             verdict.problems.extend(hidden_state(&on_stage, sample, &samples, &verdict.played, &mut random));
             if !self.json {
@@ -89,6 +98,9 @@ impl Test {
             let samples: Vec<Value> = verdicts.iter().map(Verdict::as_json).collect();
             print_json(&json!({"samples": samples, "failed": failed, "seed": seed}));
         } else {
+            if folder.world == World::Transform {
+                say("each in an instance of its own, as hosts do it; none was used again");
+            }
             say(&format!("{} samples, {failed} failed", samples.len()));
             if has_hidden_state {
                 say(&format!("to see the same again: --seed {seed}"));
@@ -101,18 +113,16 @@ impl Test {
 const HIDDEN_STATE: &str = "hidden state";
 
 /// In an instance of its own.
-fn judge(on_stage: &OnStage, sample: &Sample, accept: bool) -> Verdict {
-    let module = on_stage.module.in_surroundings(sample.surroundings.clone());
-    let played = play_fresh(&module, &sample.message);
+fn judge<C: OnStage>(on_stage: &C, sample: &Sample<C::Handed>, accept: bool) -> Verdict {
+    let played = on_stage.play_fresh(sample);
     let mut problems = Vec::new();
-    if !is_asked_for(&on_stage.module.bindings, &sample.message) {
-        let Message { exchange, routing_key, category, name, .. } = &sample.message;
-        let what = format!("no binding asks for {exchange} {routing_key} with category {category:?} and name {name:?}");
-        problems.push(("not asked for", what));
-    }
+    problems.extend(on_stage.why_not_handed_over(&sample.handed).map(|reason| ("not asked for", reason)));
     match &sample.expected {
         _ if accept => {}
-        None => problems.push(("answer", "the sample says neither events nor error; --accept writes them".into())),
+        None => {
+            let keys = C::EXPECTED.join(" nor ");
+            problems.push(("answer", format!("the sample does not say {keys}; --accept writes what it answers")));
+        }
         // Compared as texts, so that the order of keys counts: forms are sent in it.
         Some(expected) => {
             let (expected, given) = (format!("{expected:#}"), format!("{:#}", played.answer));
@@ -121,51 +131,36 @@ fn judge(on_stage: &OnStage, sample: &Sample, accept: bool) -> Verdict {
             }
         }
     }
-    Verdict { name: sample.name.clone(), played, problems }
+    Verdict { name: sample.name.clone(), words: C::in_words(&played.answer, &sample.handed), played, problems }
 }
 
 /// In an instance that has had other samples, drawn at random, the same one among them perhaps.
-fn hidden_state(
-    on_stage: &OnStage,
-    sample: &Sample,
-    all: &[(PathBuf, Sample)],
+fn hidden_state<C: OnStage>(
+    on_stage: &C,
+    sample: &Sample<C::Handed>,
+    all: &[(PathBuf, Sample<C::Handed>)],
     fresh: &Played,
     random: &mut SmallRng,
 ) -> Option<(&'static str, String)> {
-    let module = on_stage.module.in_surroundings(sample.surroundings.clone());
-    let mut instance = module.instance_for(&sample.message).ok()?;
     let calls = random.random_range(1..=CALLS_BEFORE_MAX);
-    let mut before = Vec::new();
-    for _ in 0..calls {
-        let (_, other) = &all[random.random_range(0..all.len())];
-        // What failed ends its instance, here as in a host.
-        if instance.handle(&other.message).result.is_err() {
-            instance = module.instance_for(&sample.message).ok()?;
-            before.clear();
-            continue;
-        }
-        before.push(other.name.as_str());
-    }
-    if before.is_empty() {
-        return None;
-    }
-    let used = play(|| instance.handle(&sample.message));
+    let before: Vec<_> = (0..calls).map(|_| &all[random.random_range(0..all.len())].1).collect();
+    let (used, had) = on_stage.play_used(sample, &before)?;
     let (fresh, used) = (format!("{:#}", fresh.answer), format!("{:#}", used.answer));
     (fresh != used).then(|| {
         let what = "after these in the same instance the answer is another one (random numbers count as state too)";
-        (HIDDEN_STATE, format!("{what}: {}\n{}", before.join(", "), difference(&fresh, &used)))
+        (HIDDEN_STATE, format!("{what}: {}\n{}", had.join(", "), difference(&fresh, &used)))
     })
 }
 
 impl Verdict {
     fn print(&self, accept: bool) {
-        let Played { answer, cost, time_us, log, .. } = &self.played;
+        let Played { cost, time_us, log, .. } = &self.played;
         let word = match (self.problems.is_empty(), accept) {
             (true, false) => "ok    ",
             (true, true) => "taken ",
             (false, _) => "FAILED",
         };
-        say(&format!("{word} {}: {}, {time_us:.0} µs, {} fuel", self.name, in_words(answer), cost.fuel));
+        say(&format!("{word} {}: {}, {time_us:.0} µs, {} fuel", self.name, self.words, cost.fuel));
         for (kind, text) in &self.problems {
             say(&format!("  {kind}: {}", text.trim_end().replace('\n', "\n    ")));
         }
