@@ -23,8 +23,6 @@ pub mod login;
 pub mod long_entries;
 pub mod messages;
 pub mod metadata;
-pub mod module_cost;
-pub mod module_logs;
 pub mod paging;
 pub mod problem;
 pub mod query;
@@ -139,8 +137,6 @@ pub type Shared = Arc<Api>;
 fn described_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(description::head())
         .merge(metadata::routes())
-        .merge(module_cost::routes())
-        .merge(module_logs::routes())
         .merge(webhooks::routes())
         .merge(attempts::routes())
         .merge(failures::routes())
@@ -153,6 +149,8 @@ fn described_routes() -> OpenApiRouter<Shared> {
         .merge(configs::routes())
         .merge(login::routes())
         .merge(webhook_modules::routes())
+        .merge(webhook_modules::cost::routes())
+        .merge(webhook_modules::logs::routes())
         .merge(messages::routes())
         .merge(dead_letters::routes())
         .merge(health::routes())

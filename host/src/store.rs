@@ -8,6 +8,7 @@
 
 #[cfg(test)]
 pub(crate) mod behaviour;
+pub mod bound_bindings;
 pub mod job;
 pub mod listing;
 pub mod module_costs;
@@ -213,7 +214,13 @@ pub struct FiringCounts {
 /// The store. Calls are safe to repeat: writing the same thing twice changes nothing.
 #[async_trait]
 pub trait Store:
-    origins::Origins + registered_modules::RegisteredModules + module_costs::ModuleCosts + Send + Sync + 'static
+    bound_bindings::BoundBindings
+    + module_costs::ModuleCosts
+    + origins::Origins
+    + registered_modules::RegisteredModules
+    + Send
+    + Sync
+    + 'static
 {
     // Accounts, numbers and keys.
 

@@ -95,8 +95,8 @@ async fn run_shows_events_and_faults_of_any_component() {
 async fn check_says_what_a_host_would_say() {
     let author = Author::new();
     for (name, bytes, words) in [
-        ("loop.wasm", bad_modules::bytes(METADATA_LOOP), "refused: it "),
-        ("core.wasm", bad_modules::core_module(), "refused: not a usable component: it is a core module"),
+        ("loop.wasm", bad_modules::bytes(METADATA_LOOP), "refused at metadata: it "),
+        ("core.wasm", bad_modules::core_module(), "refused at component: not a usable component: it is a core module"),
     ] {
         author.place.write(name, bytes);
         let said = author.calls(&["check", name]).await;

@@ -17,6 +17,9 @@ use serde_json::{Value, json};
 
 /// How long schemathesis may try things, seconds; what it has not tried by then it leaves out.
 const TIME_S: u32 = 45;
+/// Components are sent as other bytes are.
+const HOOKS: &str =
+    "import schemathesis\nschemathesis.serializer.alias('application/wasm', 'application/octet-stream')\n";
 /// For the whole program, with its start and its report, seconds.
 const PATIENCE_S: u32 = 240;
 
@@ -36,6 +39,7 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
         .setting("api.keys_per_account_max", 10_000)
         // Its letters are replayed again and again, and a module in quarantine makes /readyz answer 503.
         .setting("modules.fault_count", 10_000)
+        .setting("modules.tenant_bindings", json!(["bad"]))
         .start()
         .await;
     let account = format!("/v2/accounts/{ACCOUNT}");
@@ -61,6 +65,10 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
     let job = call("PUT", "webhooks/resend_jobs", json!({"outcome": "all"})).await["id"].clone();
     host.post(ACCOUNT, TENANT_KEY, &sms_received(ACCOUNT)).await;
     host.post(ACCOUNT, TENANT_KEY, &bad(ACCOUNT)).await;
+    for component in [bad_modules::CRM, bad_modules::CRM_NEXT] {
+        let component = bad_modules::bytes(component);
+        host.upload(ACCOUNT, "crm", "?activate=true", TENANT_KEY, component).await.expect(201);
+    }
     let ids =
         |list: Value| -> Vec<Value> { list.as_array().unwrap().iter().map(|entry| entry["id"].clone()).collect() };
     let get = async |path: &str| host.call("GET", &format!("{account}/{path}"), TENANT_KEY, None).await.expect(200);
@@ -70,7 +78,7 @@ async fn a_host_with_everything(receiver: &Receiver) -> (TestHost, Value) {
     let known = json!({
         "account_id": [ACCOUNT, ACCOUNT, ACCOUNT, SIBLING, RESELLER], "hook_id": hooks, "key_id": keys,
         "attempt_id": attempts, "job_id": [job], "letter_id": letters, "sample_id": ["webhooks_sms"],
-        "name": [transforms::NAME],
+        "module_name": ["crm", "crm", "crm", "other", transforms::NAME], "version": ["1.0.0", "2.0.0"],
     });
     (host, known)
 }
@@ -84,6 +92,7 @@ async fn found(host: &TestHost, known: &Value, key: &str, paths: &str) -> Result
         config += &format!("[parameters.\"path.{name}\"]\ndictionary = \"{name}\"\nprobability = 0.8\n");
     }
     std::fs::write(folder.path().join("schemathesis.toml"), config).unwrap();
+    std::fs::write(folder.path().join("hooks.py"), HOOKS).unwrap();
     let checks = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
     let mut program = Command::new("timeout");
     program
@@ -96,6 +105,7 @@ async fn found(host: &TestHost, known: &Value, key: &str, paths: &str) -> Result
         .args(["--header", &format!("X-Auth-Token: {key}")])
         .arg(format!("http://{}/openapi.json", host.running.api_address))
         .env("NO_PROXY", "*")
+        .env("SCHEMATHESIS_HOOKS", "hooks.py")
         .stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || program.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -14,16 +14,18 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 10] = [
+const PARTS: [&str; 12] = [
     "bulk requests",
     "change follower",
     "change listener",
     "disabler",
     "ingress",
+    "module follower",
     "module watcher",
     "notice publisher",
     "resend jobs",
     "retry scheduler",
+    "module costs",
     "recorder",
 ];
 

@@ -11,7 +11,7 @@ use hookbox::{
 };
 use hookbox_tests::{
     amqp::Published,
-    bad_modules::{self, CRM, CRM_NEXT, TRAP},
+    bad_modules::{self, CRM, CRM_NEXT, THIEF, TRAP},
     eventually::{eventually, eventually_within},
     receiver::Receiver,
     samples::{ACCOUNT, bad},
@@ -77,6 +77,21 @@ async fn a_tenants_module_sees_its_subtree_and_reaches_its_owners_hooks_until_it
     host.expect_settled().await;
     host.finish().await;
     assert_eq!(receiver.requests().len(), 4, "never the reseller's, never the sibling's");
+}
+
+#[tokio::test]
+async fn events_of_the_operators_names_are_not_a_tenants_to_make() {
+    let receiver = Receiver::start().await;
+    let host = a_host().without_broker().hook(a_hook("sms").to(&receiver)).start().await;
+    host.upload(ACCOUNT, "thief", "?activate=true", TENANT_KEY, bad_modules::bytes(THIEF)).await.expect(201);
+    let (_, envelope) = host.post(ACCOUNT, TENANT_KEY, &bad(ACCOUNT)).await;
+    assert_eq!(envelope["data"][0], json!({"settlement": "ack", "events": 0, "firings": 0}));
+    let letters = host.call("GET", &format!("/v2/accounts/{ACCOUNT}/dead_letters"), TENANT_KEY, None).await.expect(200);
+    let letter = &letters.data()[0];
+    assert!(letter["reason"].as_str().is_some_and(|reason| reason.contains("operator's to make")), "{letters:?}");
+    assert_eq!(letter["module"], format!("{ACCOUNT}/thief"));
+    host.finish().await;
+    assert!(receiver.requests().is_empty());
 }
 
 #[tokio::test]
@@ -163,10 +178,24 @@ async fn what_is_active_is_bound_and_what_nothing_asks_for_is_released() {
 }
 
 #[tokio::test]
-async fn an_exchange_of_another_kind_is_refused_at_activation() {
-    let host = a_host().without_broker().module("trap", bad_modules::bytes(TRAP)).start().await;
-    // The operator's module binds the same exchange as a topic exchange, as this one does: allowed.
+async fn what_was_bound_before_a_restart_is_released_too() {
+    // Longer than the host runs: its end comes first.
+    let host = a_host().setting("amqp.unbind_after_ms", 600_000).start().await;
     bring(&host, ACCOUNT, CRM).await;
+    host.call("DELETE", &path(ACCOUNT, ""), TENANT_KEY, None).await.expect(200);
+    host.publish(bad(ACCOUNT)).await;
+    let TestHost { running, amqp, vhost, settings, folder } = host;
+    assert!(running.stop().await);
+    let amqp_settings = hookbox::settings::AmqpSettings { unbind_after_ms: 100, ..settings.amqp.clone() };
+    let settings = hookbox::settings::Settings { amqp: amqp_settings, ..settings };
+    let running = host::start(settings.clone(), HostOptions::default()).await.unwrap();
+    running.ready().await;
+    let host = TestHost { running, amqp, vhost, settings, folder };
+    eventually("the binding to go", async || match host.amqp.as_ref().unwrap().publish(&bad(ACCOUNT)).await {
+        Published::Unrouted => Ok(()),
+        other => Err(other),
+    })
+    .await;
     host.finish().await;
 }
 

@@ -91,7 +91,8 @@ async fn a_component_is_uploaded_checked_and_kept_and_not_active_before_its_owne
 
 #[tokio::test]
 async fn what_the_check_refuses_is_named_with_its_step_and_leaves_nothing() {
-    let host = a_host().setting("modules.time_limit_ms", 10).start().await;
+    let host =
+        a_host().setting("modules.time_limit_ms", 10).setting("modules.fuel_max", 100_000_000_000_u64).start().await;
     let foreign = TestHost::builder().without_broker().start().await;
     for (name, component, step, words) in [
         ("wrong_world", bad_modules::bytes(WRONG_WORLD), "world", "does not fit the world"),

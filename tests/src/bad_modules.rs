@@ -67,6 +67,7 @@ mod tests {
             MANY_EVENTS,
             CRM,
             CRM_NEXT,
+            THIEF,
         ];
         for path in at_load.into_iter().chain(in_calls) {
             assert!(bytes(path).starts_with(b"\0asm\x0d\0\x01\0"), "{path} is no component");

@@ -42,3 +42,11 @@ CREATE TABLE module_versions (
 ) STRICT;
 CREATE UNIQUE INDEX module_versions_by_version ON module_versions (account, name, version);
 CREATE INDEX module_versions_by_digest ON module_versions (digest);
+
+-- What was bound to a queue, because a broker does not tell: what nobody asks for any more after a start is released too.
+CREATE TABLE bound_bindings (
+  queue       TEXT NOT NULL,
+  exchange    TEXT NOT NULL,
+  routing_key TEXT NOT NULL,
+  PRIMARY KEY (queue, exchange, routing_key)
+) STRICT, WITHOUT ROWID;

@@ -5,6 +5,8 @@
 //! be changed.
 
 pub mod bodies;
+pub mod cost;
+pub mod logs;
 pub mod test;
 pub mod upload;
 

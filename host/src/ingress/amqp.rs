@@ -4,7 +4,7 @@
 //! each change of state is logged once. A delivery is settled on the channel it came on: when that is gone, the broker
 //! delivers it again, and the `webhook-id` of what comes of it is the same.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
@@ -18,7 +18,7 @@ use lapin::{
 };
 use metrics::counter;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -35,7 +35,7 @@ use crate::{
     module::{Modules, dead_letter, registry::BindingKey},
     pipeline::Pipeline,
     settings::{AmqpSettings, QueueType},
-    store::{SharedStore, StoreError},
+    store::{SharedStore, StoreError, bound_bindings::Bound},
 };
 
 /// How it stands with the broker, for `/readyz` and the log.
@@ -86,6 +86,8 @@ struct Open {
     channel: Channel,
     wanted: watch::Receiver<Arc<BTreeSet<BindingKey>>>,
     bound: BTreeSet<BindingKey>,
+    /// What another process has bound, or this one before it lost the connection, and nothing wants now.
+    left_over: BTreeSet<Bound>,
     messages: Consumer,
     given_up: Consumer,
 }
@@ -97,7 +99,7 @@ enum Ended {
     Broker(#[from] lapin::Error),
     #[error("the broker ended the consumer; was the queue deleted?")]
     Cancelled,
-    #[error("a message that the broker gave up cannot be kept")]
+    #[error("what the broker gave up or has bound cannot be kept")]
     Store(#[from] StoreError),
 }
 
@@ -156,19 +158,31 @@ impl AmqpIngress {
         let mut wanted = self.modules.bindings();
         let mut bound = BTreeSet::new();
         let keys = Arc::clone(&wanted.borrow_and_update());
+        let before = self.store.bound_bindings(&self.settings.queue).await?;
+        let left_over = before.into_iter().collect();
         let refused = self.bind(&connection, &mut bound, &keys).await?;
         self.modules.note_bound(keys);
 
         let messages = self.consumer(&channel, &self.settings.queue).await?;
         let given_up = self.consumer(&channel, &self.dead_queue()).await?;
         self.consuming(&refused);
-        Ok(Open { connection, channel, wanted, bound, messages, given_up })
+        Ok(Open { connection, channel, wanted, bound, left_over, messages, given_up })
     }
 
     /// Takes what comes until the connection is lost, or until told to stop: then what was taken is settled first.
     async fn consume(&self, open: Open) -> Result<(), Ended> {
-        let Open { connection, channel, mut wanted, mut bound, mut messages, mut given_up } = open;
+        let Open { connection, channel, mut wanted, mut bound, mut left_over, mut messages, mut given_up } = open;
+        // When what is no longer wanted is unbound: not before every node has heard of the change, for another node may
+        // already want it back.
+        let pause = Duration::from_millis(self.settings.unbind_after_ms);
+        let mut release_at = Some(Instant::now() + pause);
         loop {
+            let release = async {
+                match release_at {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 delivery = messages.next() => match delivery {
                     Some(delivery) => self.take(delivery?),
@@ -184,7 +198,13 @@ impl AmqpIngress {
                         let refused = self.bind(&connection, &mut bound, &keys).await?;
                         self.modules.note_bound(keys);
                         self.consuming(&refused);
+                        release_at = Some(Instant::now() + pause);
                     }
+                }
+                () = release => {
+                    release_at = None;
+                    let keys = Arc::clone(&wanted.borrow());
+                    self.release(&connection, &mut bound, &mut left_over, &keys).await?;
                 }
                 () = self.stopping.cancelled() => break,
             }
@@ -237,20 +257,23 @@ impl AmqpIngress {
         Ok(())
     }
 
-    /// Binds what is wanted and not bound yet, then unbinds what is no longer wanted. Gives what the broker refused: an
-    /// exchange of that name may be there with other options. Each exchange is declared on a channel of its own,
-    /// because a refusal closes the channel.
+    /// Binds what is wanted and not bound yet. Gives what the broker refused: an exchange of that name may be there with
+    /// other options. On a channel of its own, anew after each refusal, which closes it.
     async fn bind(
         &self,
         connection: &Connection,
         bound: &mut BTreeSet<BindingKey>,
         wanted: &BTreeSet<BindingKey>,
-    ) -> Result<Vec<String>, lapin::Error> {
+    ) -> Result<Vec<String>, Ended> {
         let queue = ShortString::from(self.settings.queue.as_str());
         let mut refused = Vec::new();
-        let mut channel = connection.create_channel().await?;
-        // New ones first: what two bindings both get must not slip through in between.
         let missing: Vec<_> = wanted.difference(bound).cloned().collect();
+        if missing.is_empty() {
+            return Ok(refused);
+        }
+        let noted: Vec<_> = missing.iter().map(place).collect();
+        self.store.note_bound(&self.settings.queue, &noted).await?;
+        let mut channel = connection.create_channel().await?;
         for key in missing {
             match bind_one(&channel, &queue, &key).await {
                 Ok(()) => drop(bound.insert(key)),
@@ -258,18 +281,38 @@ impl AmqpIngress {
                     refused.push(format!("{} ({}) {}: {error}", key.exchange, key.kind, key.routing_key));
                     channel = connection.create_channel().await?;
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
-        let place = |key: &BindingKey| (key.exchange.clone(), key.routing_key.clone());
-        let kept: BTreeSet<_> = bound.intersection(wanted).map(place).collect();
-        // The broker knows a binding by its exchange and key alone.
-        for key in bound.difference(wanted).filter(|key| !kept.contains(&place(key))) {
-            let (exchange, routing_key) = (key.exchange.as_str().into(), key.routing_key.as_str().into());
+        channel.close(200, "done".into()).await?;
+        Ok(refused)
+    }
+
+    /// Unbinds what is no longer wanted. The broker knows a binding by its exchange and key alone.
+    async fn release(
+        &self,
+        connection: &Connection,
+        bound: &mut BTreeSet<BindingKey>,
+        left_over: &mut BTreeSet<Bound>,
+        wanted: &BTreeSet<BindingKey>,
+    ) -> Result<(), Ended> {
+        let kept: BTreeSet<Bound> = wanted.iter().map(place).collect();
+        let there: BTreeSet<Bound> = bound.iter().map(place).chain(std::mem::take(left_over)).collect();
+        bound.retain(|key| wanted.contains(key));
+        let gone: Vec<Bound> = there.difference(&kept).cloned().collect();
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let queue = ShortString::from(self.settings.queue.as_str());
+        let channel = connection.create_channel().await?;
+        for (exchange, routing_key) in &gone {
+            let (exchange, routing_key) = (exchange.as_str().into(), routing_key.as_str().into());
             channel.queue_unbind(queue.clone(), exchange, routing_key, FieldTable::default()).await?;
         }
-        bound.retain(|key| wanted.contains(key));
-        Ok(refused)
+        channel.close(200, "done".into()).await?;
+        self.store.forget_bound(&self.settings.queue, &gone).await?;
+        tracing::info!(bindings = gone.len(), "released what no module asks for any more");
+        Ok(())
     }
 
     /// Works on a delivery in a task of its own.
@@ -308,6 +351,10 @@ async fn introduced(message: Message, newcomers: Option<&Arc<Newcomers>>) -> Mes
         Some(newcomers) => newcomers.introduce(message).await,
         None => message,
     }
+}
+
+fn place(key: &BindingKey) -> Bound {
+    (key.exchange.clone(), key.routing_key.clone())
 }
 
 async fn bind_one(channel: &Channel, queue: &ShortString, key: &BindingKey) -> Result<(), lapin::Error> {

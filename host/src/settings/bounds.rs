@@ -57,6 +57,7 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("amqp.requeue_pause_ms", amqp.requeue_pause_ms, 0..=60_000),
         ("amqp.requeue_pause_ms_max", amqp.requeue_pause_ms_max, 0..=600_000),
         ("amqp.reconnect_pause_ms_max", amqp.reconnect_pause_ms_max, 100..=600_000),
+        ("amqp.unbind_after_ms", amqp.unbind_after_ms, 0..=600_000),
         ("ingress.body_bytes_max", ingress.body_bytes_max, 1..=16_777_216),
         ("ingress.in_flight_max", ingress.in_flight_max, 1..=100_000),
         ("modules.watch_ms", modules.watch_ms, 50..=3_600_000),

@@ -61,6 +61,7 @@ pub struct AmqpSettings {
     pub requeue_pause_ms_max: u64,
     pub reconnect_pause_ms_max: u64,
     pub account_pointers: Vec<String>,
+    pub unbind_after_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

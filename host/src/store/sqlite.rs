@@ -7,6 +7,7 @@
 mod account_writes;
 mod accounts;
 mod attempts;
+mod bound_bindings;
 mod commit;
 mod dead_letters;
 mod firings;

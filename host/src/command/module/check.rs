@@ -56,7 +56,7 @@ impl Check {
             Err(error) => {
                 match self.json {
                     true => print_json(&json!({"refused": error.to_string(), "kind": error.kind()})),
-                    false => say(&format!("refused: {error}")),
+                    false => say(&error.to_string()),
                 }
                 Ok(false)
             }
@@ -95,11 +95,9 @@ fn print(checked: &Checked) -> Result<(), String> {
     if let Some(metadata) = &checked.metadata {
         say(&format!("{} {} ({})", metadata.id, metadata.version, metadata.name));
     }
-    report::print(&serde_json::to_value(&checked.report).map_err(|error| error.to_string())?);
-    for binding in &checked.bindings {
-        let (keys, names) = (binding.routing_keys.join(", "), binding.names.join(", "));
-        say(&format!("asks for {} {keys}: {} {names}", binding.exchange, binding.category));
-    }
+    let as_value = |found: Result<Value, serde_json::Error>| found.map_err(|error| error.to_string());
+    let bindings = as_value(serde_json::to_value(&checked.bindings))?;
+    report::print(&as_value(serde_json::to_value(&checked.report))?, &bindings);
     say("a host takes it");
     Ok(())
 }

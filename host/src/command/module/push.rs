@@ -54,7 +54,7 @@ impl Push {
             print_json(&version);
             return Ok(());
         }
-        report::print(&version["report"]);
+        report::print(&version["report"], &version["bindings"]);
         let what = match (is_new, version["active"] == Value::Bool(true)) {
             (true, true) => "kept, and active",
             (true, false) => "kept; `hookbox module activate` makes it active",

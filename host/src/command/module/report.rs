@@ -4,14 +4,19 @@ use serde_json::Value;
 
 use crate::command::table::{say, text};
 
-/// Prints it.
-pub(super) fn print(report: &Value) {
+/// Prints it, and what the component binds.
+pub(super) fn print(report: &Value, bindings: &Value) {
     say(&format!("{}, {} bytes, digest {}", text(&report["kind"]), text(&report["bytes"]), text(&report["digest"])));
     let steps = report["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
     let steps: Vec<_> = steps.iter().map(step).collect();
     say(&format!("passed {}", steps.join(", ")));
     for import in report["imports"].as_array().into_iter().flatten() {
         say(&format!("may use {}: {}", text(&import["name"]), text(&import["means"])));
+    }
+    for binding in bindings.as_array().into_iter().flatten() {
+        let list = |name: &str| binding[name].as_array().into_iter().flatten().map(text).collect::<Vec<_>>().join(", ");
+        let (exchange, category) = (text(&binding["exchange"]), text(&binding["category"]));
+        say(&format!("asks for {exchange} {}: {category} {}", list("routing_keys"), list("names")));
     }
     if let Some(trials) = report.get("trials").filter(|trials| trials.is_object()) {
         print_trials(trials);

@@ -45,6 +45,7 @@ behaves! {
     registered_modules::only_the_active_version_goes_into_quarantine,
     registered_modules::versions_and_modules_go_with_what_nobody_else_has,
     registered_modules::followers_read_what_changed,
+    bound_bindings::what_is_bound_is_noted_and_forgotten,
     keys::keeps_keys,
     keys::notes_when_a_key_was_used,
     hooks::keeps_hooks_and_tells_what_changed,

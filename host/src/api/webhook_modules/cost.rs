@@ -1,4 +1,4 @@
-//! What an account is charged for calls of a module or a transform: `/v2/accounts/{account_id}/webhook_modules/{name}/cost`.
+//! What an account is charged for calls of a module or a transform: `/v2/accounts/{account_id}/webhook_modules/{module_name}/cost`.
 //!
 //! An account sees what is charged to itself: for its own components, and for those that accounts above it offer. What the
 //! operator's modules cost is charged to the operator, and shown with the master account.
@@ -9,16 +9,16 @@ use time::{Date, Duration, OffsetDateTime, format_description::well_known::Iso86
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Api, Shared,
-    answer::Answer,
-    auth::InAccount,
-    described::{Pages, Problems, Success},
-    paging::Paging,
-    problem::Problem,
-    query::Query,
-};
 use crate::{
+    api::{
+        Api, Shared,
+        answer::Answer,
+        auth::InAccount,
+        described::{Pages, Problems, Success},
+        paging::Paging,
+        problem::Problem,
+        query::Query,
+    },
     message::{AccountId, ModuleId},
     store::module_costs::{CostLine, CostQuery, CostSums, Day, day_of},
 };
@@ -67,9 +67,9 @@ pub struct CostBody {
 /// List what an account is charged for a module or a transform, the latest day first. What was called in the last seconds
 /// may be missing still (`modules.cost_write_ms`).
 #[utoipa::path(
-    get, path = "/v2/accounts/{account_id}/webhook_modules/{name}/cost", tag = "modules",
+    get, path = "/v2/accounts/{account_id}/webhook_modules/{module_name}/cost", tag = "modules",
     params(
-        ("account_id" = String, Path, description = "Who is charged"), ("name" = String, Path, description = "For what"),
+        ("account_id" = String, Path, description = "Who is charged"), ("module_name" = String, Path, description = "For what"),
         Days, Pages,
     ),
     responses((status = 200, description = "A page of days", body = Success<Vec<CostBody>>), Problems),

@@ -1,4 +1,4 @@
-//! What a module or a transform logged last: `/v2/accounts/{account_id}/webhook_modules/{name}/logs`, for the account that
+//! What a module or a transform logged last: `/v2/accounts/{account_id}/webhook_modules/{module_name}/logs`, for the account that
 //! owns it; the operator's modules with the master account. Each node has the lines of the calls that it made.
 
 use axum::extract::{Path, State};
@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Shared,
-    answer::Answer,
-    auth::InAccount,
-    described::{Problems, Success},
-    problem::Problem,
-    query::Query,
-};
 use crate::{
+    api::{
+        Shared,
+        answer::Answer,
+        auth::InAccount,
+        described::{Problems, Success},
+        problem::Problem,
+        query::Query,
+    },
     clock::gregorian_s,
     message::ModuleId,
     module::{guest_log::Level, log_book::KeptLine},
@@ -54,9 +54,9 @@ pub struct LogLineBody {
 
 /// List the last lines that a module or a transform logged, the oldest first: at most `modules.log_lines_kept`.
 #[utoipa::path(
-    get, path = "/v2/accounts/{account_id}/webhook_modules/{name}/logs", tag = "modules",
+    get, path = "/v2/accounts/{account_id}/webhook_modules/{module_name}/logs", tag = "modules",
     params(
-        ("account_id" = String, Path, description = "Whose module"), ("name" = String, Path, description = "Which"), Which,
+        ("account_id" = String, Path, description = "Whose module"), ("module_name" = String, Path, description = "Which"), Which,
     ),
     responses((status = 200, description = "The lines", body = Success<Vec<LogLineBody>>), Problems),
 )]
