@@ -50,14 +50,17 @@ pub struct Checked {
     pub report: Report,
 }
 
+/// Gives the messages that a module with these bindings is to be tried with.
+pub type ChooseMessages = Box<dyn FnOnce(&[Binding]) -> Vec<Arc<Message>> + Send>;
+
 /// Under what a component is checked.
 pub struct Subject {
     /// What its calls are given. Its owner is the account that they are confined to.
     pub surroundings: Surroundings,
     /// The bounds of a call.
     pub limits: GuestLimits,
-    /// Gives the messages that a module with these bindings is to be tried with.
-    pub messages: Box<dyn FnOnce(&[Binding]) -> Vec<Arc<Message>> + Send>,
+    /// What a module is to be tried with.
+    pub messages: ChooseMessages,
 }
 
 /// Checks components.

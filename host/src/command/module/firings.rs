@@ -180,8 +180,8 @@ fn sendable(handed: &wit::Firing) -> Object {
 /// The fields that are others than those handed in, the order of keys included; `None` when nothing is to be sent.
 fn changed(answer: &Value, handed: &wit::Firing) -> Option<Object> {
     let mut fields = answer.as_object().filter(|fields| !is_error(fields))?.clone();
-    let before = sendable(handed);
-    fields.retain(|field, value| before.get(field).is_none_or(|before| before.to_string() != value.to_string()));
+    let (before, text) = (sendable(handed), Value::to_string);
+    fields.retain(|field, value| before.get(field).map(text) != Some(text(value)));
     Some(fields)
 }
 

@@ -52,8 +52,11 @@ struct Accounts {
     numbers: BTreeMap<String, String>,
 }
 
+/// Samples, each with its file.
+pub(super) type Filed<H> = Vec<(PathBuf, Sample<H>)>;
+
 /// The samples of a folder (`*.json`), by name.
-pub(super) fn in_folder<C: OnStage>(folder: &Path, stage: &Stage) -> Result<Vec<(PathBuf, Sample<C::Handed>)>, String> {
+pub(super) fn in_folder<C: OnStage>(folder: &Path, stage: &Stage) -> Result<Filed<C::Handed>, String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
