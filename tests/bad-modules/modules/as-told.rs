@@ -3,6 +3,7 @@
 //! `uri`, `content_type` and `payload` take the place of what there is; `append` is added to the URI; `mark` is put into
 //! the payload; `header` (`Name=value`) among the headers; `report` makes a payload of what it was handed; `log` is logged. `do` is one of
 //! `drop`, `fail`, `trap`, `loop`, `huge`.
+#![allow(clippy::panic)]
 
 use hookbox_bad_modules::transform::{
     Guest, export_transform,
