@@ -28,6 +28,7 @@ pub fn registered(versions: &[&Arc<Transform>], settings: &[(&str, &str)]) -> Re
         active: versions.last().map(|version| version.digest.clone()),
         offered: false,
         settings: Arc::new(settings.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect()),
+        limits: None,
     }
 }
 

@@ -30,25 +30,31 @@ impl Firer {
         wanted: &TransformUse,
         patience: Duration,
     ) -> (ToSend, TransformRun) {
-        let FoundTransform { transform, mut settings } = match self.modules.find_transform(&hook.account, wanted) {
-            Ok(found) => found,
-            Err(missing) => {
-                let run = TransformRun {
-                    id: wanted.module.as_str().into(),
-                    version: wanted.version.clone(),
-                    digest: None,
-                    fuel: 0,
-                };
-                return (ToSend::Nothing(failed(missing.to_string())), run);
-            }
-        };
+        let FoundTransform { transform, mut settings, limits } =
+            match self.modules.find_transform(&hook.account, wanted) {
+                Ok(found) => found,
+                Err(missing) => {
+                    let run = TransformRun {
+                        id: wanted.module.as_str().into(),
+                        version: wanted.version.clone(),
+                        digest: None,
+                        fuel: 0,
+                    };
+                    return (ToSend::Nothing(failed(missing.to_string())), run);
+                }
+            };
         if !wanted.settings.is_empty() {
             Arc::make_mut(&mut settings).extend(wanted.settings.clone());
         }
         let handed = transform::input(hook, firing);
         let bounds = Bounds::new(&handed, &self.settings, self.modules.output_bytes_max());
-        let input =
-            TransformInput { firing: handed, account: hook.account.clone(), settings, now_ms: firing.created_ms };
+        let input = TransformInput {
+            firing: handed,
+            account: hook.account.clone(),
+            settings,
+            limits,
+            now_ms: firing.created_ms,
+        };
         let (result, cost) =
             self.modules.transform(&transform, input, patience, move |given| bounds.check(given)).await;
         let run = TransformRun {

@@ -5,10 +5,8 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
+use super::guest::GuestLimits;
 use crate::{message::Object, settings::ModuleSettings};
-
-/// Calls that one instance may serve, at most.
-const REUSE_MAX: u64 = 100_000;
 
 /// Something wrong with a limit: its key, a word for the kind of fault, and words.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,15 +22,26 @@ pub struct LimitProblem {
 }
 
 /// The limits that there are, with what each may be: from so much that a module can run at all, to the operator's own.
-fn bounds(settings: &ModuleSettings) -> [(&'static str, RangeInclusive<u64>); 6] {
+fn bounds(settings: &ModuleSettings) -> [(&'static str, RangeInclusive<u64>); 4] {
     [
         ("time_limit_ms", 1..=settings.time_limit_ms),
         ("fuel_max", 100_000..=settings.fuel_max),
         ("memory_bytes_max", 1_048_576..=settings.memory_bytes_max),
         ("log_bytes_max", 0..=settings.log_bytes_max),
-        ("instances_max", 1..=settings.instances_max),
-        ("reuse_max", 0..=REUSE_MAX),
     ]
+}
+
+/// The bounds of a module's calls: the operator's, and what its owner has put below them. A limit that the operator has
+/// lowered since counts as the operator's.
+pub fn of_calls(limits: &Object, settings: &ModuleSettings) -> GuestLimits {
+    let own = |key: &str, most: u64| limits.get(key).and_then(Value::as_u64).map_or(most, |own| own.min(most));
+    let size = |key: &str, most: u64| usize::try_from(own(key, most)).unwrap_or(usize::MAX);
+    GuestLimits {
+        memory_bytes_max: size("memory_bytes_max", settings.memory_bytes_max),
+        fuel_max: own("fuel_max", settings.fuel_max),
+        time_limit_ms: own("time_limit_ms", settings.time_limit_ms),
+        log_bytes_max: size("log_bytes_max", settings.log_bytes_max),
+    }
 }
 
 /// All that is wrong with these limits.
@@ -85,5 +94,14 @@ mod tests {
             ("workers".to_owned(), "enum"),
         ];
         assert_eq!(found(wrong), expected);
+    }
+
+    #[test]
+    fn the_operators_limits_hold_where_the_owner_has_none_or_a_greater_one() {
+        let settings = Settings::default().modules;
+        let limits = json!({"time_limit_ms": 7, "fuel_max": u64::MAX});
+        let limits = of_calls(limits.as_object().expect("an object"), &settings);
+        assert_eq!((limits.time_limit_ms, limits.fuel_max), (7, settings.fuel_max));
+        assert_eq!(limits.memory_bytes_max as u64, settings.memory_bytes_max);
     }
 }

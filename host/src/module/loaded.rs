@@ -19,6 +19,7 @@ use super::{
     engine::Engines,
     guest::{GuestLimits, Surroundings},
     guest_log::{Level, LogLines},
+    limits,
     quarantine::Quarantine,
     sandbox::{Called, Prepared},
     world::World,
@@ -147,14 +148,14 @@ impl Loader {
         };
         let prepared = self.prepare(component, true)?;
         let loaded = self.module(record.id(), metadata, version.bindings.clone(), prepared, surroundings);
-        Ok(loaded.of_tenant(record, version.digest.clone()))
+        Ok(loaded.of_tenant(record, version.digest.clone(), &self.modules))
     }
 
     /// The same version of a tenant's module, when what the tenant says about it has changed.
     pub fn reload(&self, loaded: &Module, record: &RegisteredModule, surroundings: Surroundings) -> Module {
         let (metadata, bindings) = (loaded.metadata.clone(), loaded.bindings.clone());
         let again = self.module(record.id(), metadata, bindings, loaded.prepared.clone(), surroundings);
-        again.of_tenant(record, loaded.digest.clone())
+        again.of_tenant(record, loaded.digest.clone(), &self.modules)
     }
 
     /// Compiles a component and checks it against its world; `apart`: in a process of its own. Blocks as long as that
@@ -282,13 +283,14 @@ impl Module {
         self.metadata.id.as_str()
     }
 
-    fn of_tenant(self, record: &RegisteredModule, digest: String) -> Self {
+    fn of_tenant(self, record: &RegisteredModule, digest: String, settings: &ModuleSettings) -> Self {
         let quarantine = record.quarantine.as_ref().map(|quarantine| Arc::new(quarantine.reason.clone()));
         Self {
             digest,
             origin: Origin::Stored,
             owner: Some(record.account.clone()),
             offered: record.offered,
+            bounds: Bounds { guest: limits::of_calls(&record.limits, settings), ..self.bounds },
             limits: record.limits.clone(),
             quarantine: self.quarantine.with(quarantine),
             ..self

@@ -17,7 +17,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Mutex, Notify};
 
 use super::{
-    Kind, Module, ModuleError, Modules, Transform, transform::TransformName, transform_table::RegisteredTransform,
+    Kind, Module, ModuleError, Modules, Transform, limits, transform::TransformName,
+    transform_table::RegisteredTransform,
 };
 use crate::{
     error_chain::chain,
@@ -182,6 +183,7 @@ impl StoredModules {
             active: record.active.clone(),
             offered: record.offered,
             settings: Arc::new(record.settings.clone()),
+            limits: Some(limits::of_calls(&record.limits, &self.modules.loader.modules)),
         };
         self.modules.transforms.put(record.account.clone(), &record.name, registered);
         Ok(())

@@ -58,6 +58,8 @@ pub struct TransformInput {
     pub account: AccountId,
     /// What the `settings` import answers with.
     pub settings: Arc<BTreeMap<String, String>>,
+    /// The bounds of the call; the operator's when none are given.
+    pub limits: Option<GuestLimits>,
     /// Where its clocks stand: when the message was taken in, so that every try sees the same.
     pub now_ms: UnixMs,
 }
@@ -102,7 +104,7 @@ impl Transform {
         };
         let called = self.prepared.call(
             surroundings,
-            &self.limits,
+            input.limits.as_ref().unwrap_or(&self.limits),
             input.now_ms,
             seed(&input.firing.webhook_id),
             |transform, store| transform.call_transform(store, &input.firing),

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use dashmap::DashMap;
 use thiserror::Error;
 
-use super::Transform;
+use super::{Transform, guest::GuestLimits};
 use crate::{
     account::AccountTree,
     hook::{ACTIVE_VERSION, TransformUse},
@@ -32,6 +32,8 @@ pub struct RegisteredTransform {
     pub offered: bool,
     /// Key/value pairs for the `settings` import; a hook's own count more.
     pub settings: Arc<BTreeMap<String, String>>,
+    /// The bounds of a call, as the owner has them, under the operator's; the operator's when none are set.
+    pub limits: Option<GuestLimits>,
 }
 
 /// What a hook gets.
@@ -41,6 +43,8 @@ pub struct FoundTransform {
     pub transform: Arc<Transform>,
     /// The pairs that its owner set.
     pub settings: Arc<BTreeMap<String, String>>,
+    /// The bounds that its owner set.
+    pub limits: Option<GuestLimits>,
 }
 
 /// Why a hook's transform is not there.
@@ -124,7 +128,7 @@ impl TransformTable {
                 },
             }
         })?;
-        Ok(FoundTransform { transform, settings: Arc::clone(&registered.settings) })
+        Ok(FoundTransform { transform, settings: Arc::clone(&registered.settings), limits: registered.limits.clone() })
     }
 
     /// All that hooks of the account may use, by name.

@@ -16,7 +16,7 @@ pub struct ModuleBody {
     /// Texts that the component asks for by their names; at most `modules.settings_bytes_max`.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Value>,
-    /// `time_limit_ms`, `fuel_max`, `memory_bytes_max`, `log_bytes_max`, `instances_max`, `reuse_max`, each a number under the
+    /// `time_limit_ms`, `fuel_max`, `memory_bytes_max`, `log_bytes_max`, each a number under the
     /// operator's own.
     #[schema(value_type = Option<Object>, example = json!({"time_limit_ms": 20}))]
     pub limits: Option<Value>,

@@ -129,6 +129,7 @@ impl OnStage for HeldTransform {
             firing: handed.clone(),
             account: handed.account_id.as_str().into(),
             settings: Arc::clone(&sample.surroundings.settings),
+            limits: None,
             now_ms: LOADED_AT_MS,
         };
         let bounds = Bounds::new(handed, &self.firing, self.payload_bytes_max);
