@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use hookbox::{clock::Clock, message::Object, module::transform_table::RegisteredTransform};
 use hookbox_tests::{
+    bad_modules,
     eventually::eventually,
     receiver::{Receiver, Request},
     samples::{ACCOUNT, channel_created},
@@ -433,4 +434,34 @@ async fn a_recorded_attempt_that_is_sent_again_goes_through_the_transform_anew()
     assert!(again.json().get("mark").is_none(), "what is sent again is the event: {}", again.json());
     assert!(again.json()["call_id"].is_string(), "{}", again.json());
     host.finish().await;
+}
+
+#[tokio::test]
+async fn a_hook_follows_what_its_account_uploads_sets_and_deletes() {
+    let receiver = Receiver::start().await;
+    let hook = told(&receiver, json!({"append": "?from=hook"}));
+    let host = builder().hook(hook).start().await;
+    let component = bad_modules::bytes(bad_modules::AS_TOLD);
+    let report =
+        host.upload(ACCOUNT, "as_told", "?activate=true&version=1.0.0", TENANT_KEY, component).await.expect(201);
+    assert_eq!(report.data()["report"]["kind"], "transform");
+    post(&host).await;
+    assert_eq!(receiver.expect_requests(1).await[0].query(), Some("from=hook"));
+
+    // Its owner's settings, where the hook has none of that name.
+    let path = format!("/v2/accounts/{ACCOUNT}/webhook_modules/as_told");
+    let body = json!({"data": {"settings": {"mark": "owner's", "append": "?from=owner"}}});
+    host.call("PATCH", &path, TENANT_KEY, Some(body)).await.expect(200);
+    post(&host).await;
+    let second = receiver.expect_requests(2).await.remove(1);
+    assert_eq!((second.query(), &second.json()["mark"]), (Some("from=hook"), &json!("owner's")));
+
+    host.call("DELETE", &path, TENANT_KEY, None).await.expect(200);
+    post(&host).await;
+    let failed = eventually("an attempt without a transform", async || {
+        let attempts = host.attempts_of_all().await;
+        attempts.into_iter().find(|attempt| attempt["result"] == "failure").ok_or("none failed")
+    })
+    .await;
+    assert!(failed["client_error"].as_str().unwrap().contains("there is no transform as_told"), "{failed:?}");
 }

@@ -47,7 +47,7 @@ async fn a_component_is_uploaded_checked_and_kept_and_not_active_before_its_owne
     assert_eq!(made.data()["bindings"][0]["exchange"], "bad");
     assert_eq!(made.data()["uploaded_by"]["account_id"], ACCOUNT);
     assert!(made.data()["imports"].as_array().is_some_and(|imports| !imports.is_empty()), "{made:?}");
-    assert_eq!(made.data()["report"]["size_bytes"], made.data()["size_bytes"]);
+    assert_eq!(made.data()["report"]["bytes"], made.data()["size_bytes"]);
 
     // The same bytes again are the version that is there.
     let again = upload(&host, "crm", "", CRM).await.expect(200);
