@@ -24,13 +24,12 @@ use crate::{
 /// modules, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(400);
 
-/// A shell between, which kills the program when the pipe from here closes. It says the program's id first, and ends
-/// with the program's exit code.
+/// A shell between, which kills the program when the pipe from here closes. The program's id is said first, by a shell
+/// that then becomes the program, so that nothing of the program's own comes before it. Ends with the program's exit code.
 const KEEPER: &str = r#"
     exec 3<&0
-    "$@" </dev/null &
+    sh -c 'echo "pid $$"; exec "$@"' keeper "$@" </dev/null &
     program=$!
-    echo "pid $program"
     exec 2>/dev/null
     (while read -r _ <&3; do :; done; kill -KILL $program) >/dev/null &
     wait $program

@@ -32,6 +32,8 @@ impl World for WebhookModule {
         WebhookModulePre::new(component)
     }
 
+    // Compiled here and nowhere else: what it stands on is generic, and other crates may be less optimised.
+    #[inline(never)]
     fn instantiate(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Self> {
         pre.instantiate(store)
     }
@@ -45,6 +47,8 @@ impl World for WebhookTransform {
         WebhookTransformPre::new(component)
     }
 
+    // Compiled here and nowhere else: what it stands on is generic, and other crates may be less optimised.
+    #[inline(never)]
     fn instantiate(pre: &Self::Pre, store: &mut Store<Guest>) -> wasmtime::Result<Self> {
         pre.instantiate(store)
     }
