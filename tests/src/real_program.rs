@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(400);
 /// that then becomes the program, so that nothing of the program's own comes before it. Ends with the program's exit code.
 const KEEPER: &str = r#"
     exec 3<&0
-    sh -c 'echo "pid $$"; exec "$@"' keeper "$@" </dev/null &
+    /bin/sh -c 'echo "pid $$"; exec "$@"' keeper "$@" </dev/null &
     program=$!
     exec 2>/dev/null
     (while read -r _ <&3; do :; done; kill -KILL $program) >/dev/null &
