@@ -61,7 +61,7 @@ use crate::{
     ingress::{amqp::BrokerState, decode::Decoder},
     kazoo::reader::ReaderState,
     message::AccountId,
-    module::{Modules, check::Checker, stored::StoredModules},
+    module::{Modules, check::Checker, quarantining::Quarantining, stored::StoredModules},
     pipeline::Pipeline,
     settings::{ApiSettings, DeadLetterSettings, FiringSettings, ModuleSettings, WebhookSettings},
     store::{SharedStore, secrets::HostKey},
@@ -114,6 +114,8 @@ pub struct Api {
     pub checker: Arc<Checker>,
     /// Has this node obey what was written of modules.
     pub stored_modules: Arc<StoredModules>,
+    /// Has this node obey which of the operator's modules are in quarantine.
+    pub quarantining: Arc<Quarantining>,
     /// Uploads taken and checked at once: `modules.uploads_max`.
     pub uploads: Arc<Semaphore>,
     /// How it stands with the broker.

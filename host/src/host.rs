@@ -271,6 +271,7 @@ fn api(
         modules_settings: settings.modules.clone(),
         checker: Arc::clone(&stages.checker),
         stored_modules: Arc::clone(&stages.stored_modules),
+        quarantining: Arc::clone(&stages.quarantining),
         uploads: Arc::new(Semaphore::new(usize::try_from(settings.modules.uploads_max).unwrap_or(1))),
         broker,
         couchdb,

@@ -105,6 +105,11 @@ impl ModuleId {
     pub fn of_tenant(account: &AccountId, name: &str) -> Self {
         Self::from(format!("{account}/{name}"))
     }
+
+    /// The tenant's account and the name within it; `None` for the operator's modules.
+    pub fn tenant_and_name(&self) -> Option<(AccountId, &str)> {
+        self.as_str().split_once('/').map(|(account, name)| (account.into(), name))
+    }
 }
 
 impl AccountId {

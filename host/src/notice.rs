@@ -1,5 +1,6 @@
-//! What the platform is told of changes, as KAZOO's data layer tells it: notices on the `configuration` exchange. Plain
-//! functions: the store keeps a notice with the change that it tells of, [`crate::changes`] publishes it.
+//! What the platform is told: of changes, as KAZOO's data layer tells it, by notices on the `configuration` exchange; of what
+//! people should know, on `notifications`. Plain functions: the store keeps a notice with the change that it tells of,
+//! [`crate::changes`] publishes it.
 
 use ring::digest;
 use serde_json::{Value, json};
@@ -8,9 +9,13 @@ use crate::{
     account::AccountRecord,
     clock::gregorian_s,
     hook::HookRecord,
-    message::{AccountId, HookId, Object, UnixMs},
-    store::registered_modules::RegisteredModule,
+    message::{AccountId, HookId, ModuleId, Object, UnixMs},
+    module::Kind,
+    store::registered_modules::{Quarantine, RegisteredModule},
 };
+
+/// The exchange of what people are notified of.
+pub const NOTIFICATIONS: &str = "notifications";
 
 /// A message waiting to be published on the broker: written in the transaction that it tells of, removed when the broker
 /// has confirmed it.
@@ -118,15 +123,64 @@ pub fn of_module(module: &RegisteredModule, revision: i64, change: Change, sende
     notice(&document, change, sender)
 }
 
+/// The notification of a module or transform that is being put into quarantine, to whom it belongs: hooks can take it, as
+/// those of failing hooks (`guest-modules/notifications`).
+pub fn of_quarantine(
+    account: &AccountId,
+    module: &ModuleId,
+    kind: Kind,
+    quarantine: &Quarantine,
+    node: &str,
+) -> Notice {
+    let mut more = json!({
+        "Module-ID": module,
+        "Module-Kind": kind,
+        "Module-Version": quarantine.version,
+        "Module-Digest": quarantine.digest,
+        "Reason": quarantine.reason,
+    });
+    if let Some(message) = &quarantine.last_message {
+        more["Last-Message"] = json!(message);
+    }
+    notification("webhook_module_quarantined", "webhook.module_quarantined", account, node, more)
+}
+
+/// What an account's people, or programs, are to know: `name` is the event's, `key` what follows `notifications.` in the
+/// routing key, `more` what the event says besides the usual.
+pub fn notification(name: &str, key: &str, account: &AccountId, node: &str, more: Value) -> Notice {
+    let body = json!({
+        "App-Name": "webhooks",
+        "App-Version": "4.0.0",
+        "Event-Category": "notification",
+        "Event-Name": name,
+        "Msg-ID": drawn_id(),
+        "Node": node,
+        "Account-ID": account,
+    });
+    let mut body = object(body);
+    body.extend(object(more));
+    Notice { id: 0, exchange: NOTIFICATIONS.into(), routing_key: format!("{NOTIFICATIONS}.{key}"), body }
+}
+
+fn drawn_id() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
+}
+
+fn object(value: Value) -> Object {
+    match value {
+        Value::Object(object) => object,
+        _ => Object::new(),
+    }
+}
+
 fn notice(document: &Document<'_>, change: Change, sender: &Sender<'_>) -> Notice {
     let name = change.event_name();
-    let drawn = || hex::encode(rand::random::<[u8; 16]>());
     let mut body = json!({
         "App-Name": "webhooks",
         "App-Version": "4.0.0",
         "Event-Category": "configuration",
         "Event-Name": name,
-        "Msg-ID": sender.request_id.map_or_else(drawn, str::to_owned),
+        "Msg-ID": sender.request_id.map_or_else(drawn_id, str::to_owned),
         "Node": sender.node,
         "Account-ID": document.account,
         "Database": document.database,
@@ -145,10 +199,7 @@ fn notice(document: &Document<'_>, change: Change, sender: &Sender<'_>) -> Notic
         id: 0,
         exchange: "configuration".into(),
         routing_key: format!("{name}.{}.{}.{}", document.database, document.kind, key_word(document.id)),
-        body: match body {
-            Value::Object(body) => body,
-            _ => Object::new(),
-        },
+        body: object(body),
     }
 }
 
@@ -214,6 +265,32 @@ mod tests {
         let notice = of_edited_hook(&"a1".into(), &"h.1".into(), &SENDER);
         assert_eq!(notice.routing_key, "doc_edited.webhooks.webhook.h%2E1");
         assert_json_snapshot!(notice.body);
+    }
+
+    #[test]
+    fn a_quarantine_says_what_failed_and_why() {
+        let quarantine = Quarantine {
+            reason: "failed 20 times".into(),
+            digest: "d1".into(),
+            version: "1.2.0".into(),
+            since_ms: 1,
+            last_message: Some("m7".into()),
+        };
+        let notice = of_quarantine(&"a1".into(), &"a1/crm".into(), Kind::Transform, &quarantine, SENDER.node);
+        let place = (notice.exchange.as_str(), notice.routing_key.as_str());
+        assert_eq!(place, ("notifications", "notifications.webhook.module_quarantined"));
+        let mut body = Value::Object(notice.body);
+        assert_eq!(body["Msg-ID"].take().as_str().map(str::len), Some(32));
+        let expected = json!({
+            "App-Name": "webhooks", "App-Version": "4.0.0", "Event-Category": "notification",
+            "Event-Name": "webhook_module_quarantined", "Msg-ID": null, "Node": "hookbox@n1", "Account-ID": "a1",
+            "Module-ID": "a1/crm", "Module-Kind": "transform", "Module-Version": "1.2.0", "Module-Digest": "d1",
+            "Reason": "failed 20 times", "Last-Message": "m7",
+        });
+        assert_eq!(body, expected);
+        let unknown = Quarantine { last_message: None, ..quarantine };
+        let notice = of_quarantine(&"a1".into(), &"sms".into(), Kind::Module, &unknown, SENDER.node);
+        assert!(!notice.body.contains_key("Last-Message"));
     }
 
     #[test]

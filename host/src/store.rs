@@ -12,6 +12,7 @@ pub mod bound_bindings;
 pub mod job;
 pub mod listing;
 pub mod module_costs;
+pub mod module_faults;
 pub mod origins;
 pub mod registered_modules;
 pub mod secrets;
@@ -198,8 +199,6 @@ pub struct ModuleRecord {
     pub digest: String,
     /// Its metadata, as a JSON object in the form of KAZOO's `webhook_meta` documents.
     pub metadata: Object,
-    /// Why it is in quarantine, when it is.
-    pub quarantine: Option<String>,
 }
 
 /// How many firings the store holds.
@@ -216,6 +215,7 @@ pub struct FiringCounts {
 pub trait Store:
     bound_bindings::BoundBindings
     + module_costs::ModuleCosts
+    + module_faults::ModuleFaults
     + origins::Origins
     + registered_modules::RegisteredModules
     + Send
@@ -411,6 +411,9 @@ pub trait Store:
     async fn delete_dead_letter(&self, id: i64) -> StoreResult<bool>;
     /// Removes dead letters that are older than `before_ms`, and the oldest of those over `rows_max`. Gives how many went.
     async fn prune_dead_letters(&self, before_ms: UnixMs, rows_max: u64) -> StoreResult<u64>;
+    /// Removes the oldest dead letters of each module over `rows_max`, those of each owner counted apart, so that nobody's
+    /// flood takes the place of what others have. Gives how many went.
+    async fn trim_dead_letters(&self, rows_max: u64) -> StoreResult<u64>;
 
     // Jobs.
 

@@ -23,7 +23,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Notification> {
 }
 
 /// In the order in which hooks are offered them.
-pub(crate) const NOTIFICATIONS: [Notification; 40] = [
+pub(crate) const NOTIFICATIONS: [Notification; 41] = [
     Notification {
         name: "account_zone_change",
         key: "account.zone_change",
@@ -346,6 +346,13 @@ pub(crate) const NOTIFICATIONS: [Notification; 40] = [
                 ("Window-MS", Kind::PositiveInteger),
             ],
         },
+    },
+    Notification {
+        name: "webhook_module_quarantined",
+        key: "webhook.module_quarantined",
+        friendly_name: "Webhook Module Quarantined",
+        description: "A webhook module or transform failed too often, and is not called any more",
+        definition: Definition { required: &["Account-ID", "Module-ID", "Module-Version", "Reason"], kinds: &[] },
     },
     Notification {
         name: "cf_notification",

@@ -44,20 +44,20 @@ fn smallest(notification: &Notification) -> Value {
 fn every_notification_is_bound_offered_and_shown_once() {
     let metadata = Notifications::metadata();
     let names: BTreeSet<&str> = NOTIFICATIONS.iter().map(|notification| notification.name).collect();
-    assert_eq!(names.len(), 40);
+    assert_eq!(names.len(), 41);
 
     let bindings = Notifications::bindings();
     let keys: BTreeSet<&String> = bindings[0].routing_keys.iter().collect();
-    assert_eq!((keys.len(), bindings[0].routing_keys.len()), (40, 40));
+    assert_eq!((keys.len(), bindings[0].routing_keys.len()), (41, 41));
     assert!(keys.contains(&"notifications.voicemail.deleted".to_owned()));
     assert!(NOTIFICATIONS.iter().all(|one| keys.contains(&format!("notifications.{}", one.key))));
 
     let shown: BTreeSet<&str> = metadata.samples.iter().map(|sample| &*sample.name).collect();
-    assert_eq!((&shown, metadata.samples.len()), (&names, 40));
+    assert_eq!((&shown, metadata.samples.len()), (&names, 41));
 
     let modifiers: Value = serde_json::from_str(&metadata.modifiers).unwrap();
     let offered = modifiers["type"]["items"].as_object().unwrap();
-    assert_eq!(offered.len(), 41);
+    assert_eq!(offered.len(), 42);
     assert!(names.iter().all(|name| offered.contains_key(*name)) && offered.contains_key("all"));
 }
 

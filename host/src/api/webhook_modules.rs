@@ -7,6 +7,7 @@
 pub mod bodies;
 pub mod cost;
 pub mod logs;
+pub mod quarantine;
 pub mod test;
 pub mod upload;
 

@@ -6,7 +6,7 @@
 //! clock.
 //!
 //! [`AttemptLog::run`] does the writing, and removes what is too old (attempts, ended bulk resends, dead letters), at start
-//! and every hour. It can be started anew at
+//! and every hour, dead letters that a module has too many of every minute. It can be started anew at
 //! any time: what waits in the queue stays there. Entries of a group that could not be written are answered with the
 //! error, and their messages go back.
 
@@ -33,6 +33,8 @@ use crate::{
 
 /// How often attempts that are too old are removed.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// How often dead letters over `dead_letters.rows_per_module_max` are removed: a flood comes by the thousand a second.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
 const DAY_MS: u64 = 86_400_000;
 
 /// One that waits for its group.
@@ -160,12 +162,22 @@ impl AttemptLog {
     }
 
     async fn prune_hourly(&self) {
-        let mut hours = interval(PRUNE_EVERY);
+        let (mut hours, mut minutes) = (interval(PRUNE_EVERY), interval(TRIM_EVERY));
         hours.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            hours.tick().await;
-            self.prune().await;
+            // What one module has too many of goes first: then the others' is not too many.
+            tokio::select! {
+                biased;
+                _ = minutes.tick() => self.trim().await,
+                _ = hours.tick() => self.prune().await,
+            }
         }
+    }
+
+    async fn trim(&self) {
+        let rows_max = self.dead_letters.rows_per_module_max;
+        pruned("dead letters of modules with too many", self.store.trim_dead_letters(rows_max).await);
     }
 
     async fn prune(&self) {

@@ -4,53 +4,31 @@
 //! before that; `doc_edited` makes every node, ours and KAZOO's, read the hook again. The first two are also events that
 //! hooks can take (`guest-modules/notifications`). Plain functions: the store keeps the notices, others publish them.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::failure_window::Limits;
 use crate::{
-    message::{AccountId, HookId, Object, UnixMs},
-    notice::{self, Notice, Sender},
+    message::{AccountId, HookId, UnixMs},
+    notice::{self, Notice, Sender, notification},
 };
-
-/// The exchange of what people are notified of.
-pub const NOTIFICATIONS: &str = "notifications";
 
 /// The notices of a hook that is being disabled.
 pub fn disabled_notices(account: &AccountId, hook: &HookId, node: &str, now_ms: UnixMs) -> [Notice; 2] {
-    let disabled = notification("webhook_disabled", account, hook, node);
-    let disabled = notice(NOTIFICATIONS, "notifications.webhook.disabled".into(), disabled);
+    let disabled = notification("webhook_disabled", "webhook.disabled", account, node, of_hook(hook));
     [disabled, notice::of_edited_hook(account, hook, &Sender { node, request_id: None, now_ms })]
 }
 
 /// The notice of a hook that has failed `count` times within its window, and may be disabled soon.
 pub fn failing_notice(account: &AccountId, hook: &HookId, node: &str, count: u32, limits: Limits) -> Notice {
-    let mut failing = notification("webhook_failing", account, hook, node);
+    let mut failing = of_hook(hook);
     failing["Failure-Count"] = json!(count);
     failing["Failure-Threshold"] = json!(limits.threshold);
     failing["Window-MS"] = json!(limits.window_ms);
-    notice(NOTIFICATIONS, "notifications.webhook.failing".into(), failing)
+    notification("webhook_failing", "webhook.failing", account, node, failing)
 }
 
-fn notification(name: &str, account: &AccountId, hook: &HookId, node: &str) -> serde_json::Value {
-    json!({
-        "App-Name": "webhooks",
-        "App-Version": "4.0.0",
-        "Event-Category": "notification",
-        "Event-Name": name,
-        "Msg-ID": message_id(),
-        "Node": node,
-        "Account-ID": account,
-        "Hook-ID": hook,
-    })
-}
-
-fn message_id() -> String {
-    hex::encode(rand::random::<[u8; 16]>())
-}
-
-fn notice(exchange: &str, routing_key: String, body: serde_json::Value) -> Notice {
-    let body = body.as_object().cloned().unwrap_or_else(Object::new);
-    Notice { id: 0, exchange: exchange.into(), routing_key, body }
+fn of_hook(hook: &HookId) -> Value {
+    json!({"Hook-ID": hook})
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ mod report;
 mod check;
 mod push;
 mod registered;
+mod quarantine;
 mod logs;
 mod cost;
 
@@ -80,6 +81,10 @@ enum Call {
     Rollback(Remote<One>),
     /// Delete a version, or a module with all its versions.
     Delete(Remote<Delete>),
+    /// Show whether a module or transform is in quarantine, why, and how near to it.
+    Quarantine(Remote<One>),
+    /// Lift the quarantine of a module or transform, and forget its faults.
+    Lift(Remote<One>),
     /// The last lines that a module or a transform logged, the oldest first. A node has those of its own calls.
     Logs(Remote<logs::Logs>),
     /// What the account is charged for calls of a module or a transform, by day, the latest first.
@@ -117,6 +122,8 @@ impl Module {
             Call::Activate(remote) => remote.run(Activate::run).await,
             Call::Rollback(remote) => remote.run(One::roll_back).await,
             Call::Delete(remote) => remote.run(Delete::run).await,
+            Call::Quarantine(remote) => remote.run(One::show_quarantine).await,
+            Call::Lift(remote) => remote.run(One::lift_quarantine).await,
             Call::Logs(remote) => remote.run(logs::Logs::print).await,
             Call::Cost(remote) => remote.run(cost::Cost::print).await,
         }

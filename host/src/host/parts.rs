@@ -49,6 +49,8 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
     let (ledger, store) = (Arc::clone(stages.modules.ledger()), Arc::clone(&stages.store));
     let recording = supervisors.recording.clone();
     recorder.start_to_its_end("module costs", move || Arc::clone(&ledger).run(Arc::clone(&store), recording.clone()));
+    let (quarantining, recording) = (Arc::clone(&stages.quarantining), supervisors.recording.clone());
+    recorder.start_to_its_end("module faults", move || Arc::clone(&quarantining).run(recording.clone()));
     let disabler = Arc::clone(&stages.disabler);
     parts.start("disabler", move || {
         let disabler = Arc::clone(&disabler);

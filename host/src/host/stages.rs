@@ -21,7 +21,13 @@ use crate::{
     kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
     message::{AccountId, Object},
     module::{
-        Modules, check::Checker, compile_helper::CompileHelper, compiler::Compiler, engine::Engines, loaded::Loader,
+        Modules,
+        check::Checker,
+        compile_helper::CompileHelper,
+        compiler::Compiler,
+        engine::Engines,
+        loaded::Loader,
+        quarantining::{Quarantining, Told},
         recent_messages::RecentMessages, registry::settings_for_modules, stored::StoredModules, watcher::Watcher,
         workers::Workers,
     },
@@ -41,6 +47,7 @@ pub(super) struct Stages {
     pub(super) modules: Arc<Modules>,
     pub(super) checker: Arc<Checker>,
     pub(super) stored_modules: Arc<StoredModules>,
+    pub(super) quarantining: Arc<Quarantining>,
     pub(super) watcher: Option<Watcher>,
     pub(super) log: Arc<AttemptLog>,
     pub(super) disabler: Arc<Disabler>,
@@ -120,6 +127,15 @@ impl Stages {
         let stored_modules =
             Arc::new(StoredModules::new(Arc::clone(&store), Arc::clone(&modules), settings.modules.watch_ms));
         stored_modules.catch_up().await?;
+        let quarantining = Arc::new(Quarantining::new(
+            Arc::clone(&store),
+            Arc::clone(&modules),
+            &settings.modules,
+            clock.clone(),
+            Told { master: master.clone(), node: node.clone(), to_tell: Arc::clone(&to_tell) },
+        ));
+        // Before the first call.
+        quarantining.look().await?;
         tracing::info!(modules = modules.active().len(), "modules ready");
 
         let log = Arc::new(AttemptLog::new(
@@ -197,6 +213,7 @@ impl Stages {
             modules,
             checker,
             stored_modules,
+            quarantining,
             watcher,
             log,
             disabler,
@@ -262,7 +279,6 @@ async fn write_metadata(modules: &Modules, store: &SharedStore) -> Result<(), St
             version: module.metadata.version.clone(),
             digest: module.digest.clone(),
             metadata: module.metadata.document(),
-            quarantine: None,
         };
         store.put_module(&record).await?;
     }

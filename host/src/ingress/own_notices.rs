@@ -1,6 +1,6 @@
 //! Messages from the host itself, when AMQP is off.
 //!
-//! With a broker, what the host has to tell (`webhook_failing`, `webhook_disabled`) is published by
+//! With a broker, what the host has to tell (`webhook_failing`, `webhook_disabled`, `webhook_module_quarantined`) is published by
 //! [`crate::changes::Publisher`], and comes back in by the bindings of the module that wants it. Without one, this part
 //! takes the notices out of the store and hands those of the `notifications` exchange to the pipeline, as the broker
 //! would; so hooks are told either way. The others are for other nodes and other programs, which nothing leads to: they
@@ -23,10 +23,10 @@ use super::{
 };
 use crate::{
     account::AccountTree,
-    attempt::notices::NOTIFICATIONS,
     clock::Clock,
     error_chain::chain,
     message::Source,
+    notice::NOTIFICATIONS,
     pipeline::Pipeline,
     store::{Notice, SharedStore, StoreResult},
 };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::{Handled, Module, ModuleError, Modules, charging::Charged};
+use super::{Handled, Module, ModuleError, Modules, charging::Charged, faults::FailedOn};
 use crate::message::Message;
 
 impl Modules {
@@ -28,6 +28,8 @@ impl Modules {
         let charged = Charged {
             id: module.id(),
             version: &module.metadata.version,
+            digest: &module.digest,
+            on: FailedOn::Message(message),
             account: module.owner.as_ref(),
             quarantine: &module.quarantine,
         };

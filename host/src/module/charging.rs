@@ -6,12 +6,19 @@ use std::sync::Arc;
 use metrics::counter;
 
 use super::{
-    ModuleError, guest_log::Level, ledger::Ledger, log_book::LogBooks, quarantine::Quarantine, sandbox::Called,
+    ModuleError,
+    faults::{FailedOn, FaultQueue},
+    guest_log::Level,
+    ledger::Ledger,
+    log_book::LogBooks,
+    quarantine::{Charge, Quarantine},
+    sandbox::Called,
 };
 use crate::{
     clock::Clock,
     message::{AccountId, ModuleId},
     settings::ModuleSettings,
+    store::module_faults::Component,
 };
 
 /// Charges calls to those who were called. Cheap to clone, because workers do it too.
@@ -23,6 +30,8 @@ pub struct Charging {
     pub ledger: Arc<Ledger>,
     /// What they said.
     pub logs: Arc<LogBooks>,
+    /// What they did wrong, until it is written.
+    pub faults: Arc<FaultQueue>,
 }
 
 /// Who was called.
@@ -31,6 +40,10 @@ pub struct Charged<'a> {
     pub id: &'a ModuleId,
     /// Its semantic version.
     pub version: &'a str,
+    /// SHA-256 of its component, in hex.
+    pub digest: &'a str,
+    /// What it was called with.
+    pub on: FailedOn<'a>,
     /// Whom the call is charged to; `None`: the operator.
     pub account: Option<&'a AccountId>,
     /// Where its faults are counted.
@@ -41,7 +54,8 @@ impl Charging {
     /// With nothing charged yet.
     pub fn new(settings: &ModuleSettings, clock: Clock) -> Self {
         let ledger = Arc::new(Ledger::new(settings, clock.clone()));
-        Self { ledger, logs: Arc::new(LogBooks::new(settings)), clock }
+        let faults = Arc::new(FaultQueue::new(settings.faulty_versions_max));
+        Self { ledger, logs: Arc::new(LogBooks::new(settings)), faults, clock }
     }
 
     /// Charges one call.
@@ -73,11 +87,26 @@ impl Charging {
         }
         if let Err(error) = &called.result {
             counter!("hookbox_module_faults_total", "module" => id.to_string(), "kind" => error.kind()).increment(1);
-            if error.is_charged() && to.quarantine.charge(error, self.clock.now_ms()) {
-                let version = to.version;
-                tracing::error!(module = %id, version, %error,
-                    "put in quarantine: it is not called any more until another version takes its place");
+            if error.is_charged() {
+                self.charge_fault(to, error);
             }
         }
+    }
+
+    /// Counts a fault here, where it may be one too many at once, and hands it over to be counted for all nodes.
+    fn charge_fault(&self, to: &Charged<'_>, error: &ModuleError) {
+        let (module, version, now_ms) = (to.id, to.version, self.clock.now_ms());
+        let too_many = match to.quarantine.charge(error, now_ms) {
+            // Nothing more needs to be written of it.
+            Charge::Late => return,
+            Charge::Counted => None,
+            Charge::TooMany(reason) => {
+                tracing::error!(%module, version, %error, "in quarantine: it is not called any more until another \
+                    version takes its place, or somebody lifts it");
+                Some(reason)
+            }
+        };
+        let of = Component { module: module.clone(), digest: to.digest.to_owned() };
+        self.faults.note(of, version, (error, to.on), too_many, now_ms);
     }
 }

@@ -7,7 +7,7 @@
 //! ends on the version that it began with.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -19,10 +19,12 @@ use super::{
     Module, ModuleError, Origin, TransformTable,
     charging::Charging,
     description::Binding,
+    faults::FaultQueue,
     guest::Surroundings,
     ledger::Ledger,
     loaded::{Loader, OperatorIds},
     log_book::LogBooks,
+    quarantine::Quarantine,
     tenant_rules::{Allowed, Standing},
     workers::Workers,
 };
@@ -31,6 +33,7 @@ use crate::{
     clock::Clock,
     message::{AccountId, Message, ModuleId},
     settings::KazooSettings,
+    store::module_faults::Component,
 };
 
 include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
@@ -57,6 +60,8 @@ pub struct Modules {
     settings: Arc<BTreeMap<String, String>>,
     clock: Clock,
     pub(super) charging: Charging,
+    /// Which of the operator's components the store has in quarantine, and why.
+    quarantined: ArcSwap<HashMap<Component, Arc<String>>>,
     /// The transforms of tenants.
     pub transforms: TransformTable,
 }
@@ -108,6 +113,7 @@ impl Modules {
             accounts,
             settings: Arc::new(settings),
             charging,
+            quarantined: ArcSwap::default(),
             clock,
             transforms: TransformTable::default(),
         }
@@ -256,6 +262,61 @@ impl Modules {
         &self.charging.logs
     }
 
+    /// What was done wrong, and waits to be written.
+    pub fn faults(&self) -> &Arc<FaultQueue> {
+        &self.charging.faults
+    }
+
+    /// Obeys the store: these components of the operator's modules are in quarantine, and no others, except those that it has
+    /// not heard of yet.
+    pub fn obey_quarantines(&self, quarantined: HashMap<Component, Arc<String>>) {
+        // Under the lock, so that what is loaded meanwhile finds the new ones.
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        self.quarantined.store(Arc::new(quarantined));
+        for module in &loaded.operators {
+            self.obey_quarantine(module);
+        }
+    }
+
+    fn obey_quarantine(&self, module: &Module) {
+        let of = Component { module: module.id().clone(), digest: module.digest.clone() };
+        match self.quarantined.load().get(&of) {
+            Some(reason) => drop(module.quarantine.put(Arc::clone(reason))),
+            None if module.quarantine.obey_lifted() => {
+                tracing::info!(module = %of.module, version = module.metadata.version, "no longer in quarantine");
+            }
+            None => {}
+        }
+    }
+
+    /// Puts a version in quarantine, where it is loaded here. `true` when it was not in quarantine yet.
+    pub fn put_in_quarantine(&self, of: &Component, reason: &Arc<String>) -> bool {
+        let mut is_new = false;
+        self.each_version(&of.module, |digest, quarantine| {
+            is_new |= *digest == of.digest && quarantine.put(Arc::clone(reason));
+        });
+        is_new
+    }
+
+    /// Lifts whatever quarantine the versions of a module or transform are in here, and forgets what this node has counted.
+    pub fn lift_quarantine(&self, id: &ModuleId) {
+        self.each_version(id, |_, quarantine| quarantine.lift());
+    }
+
+    /// The versions of this name that are loaded: of a module the one, of a transform all.
+    fn each_version(&self, id: &ModuleId, mut act: impl FnMut(&String, &Quarantine)) {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let operators = loaded.operators.iter().filter(|module| module.id() == id);
+        for module in operators.chain(loaded.tenants.get(id)) {
+            act(&module.digest, &module.quarantine);
+        }
+        drop(loaded);
+        let Some((account, name)) = id.tenant_and_name() else { return };
+        for transform in self.transforms.registered(&account, name).iter().flat_map(|there| &there.versions) {
+            act(&transform.digest, &transform.quarantine);
+        }
+    }
+
     /// What could not be loaded, and why.
     pub fn refused(&self) -> Arc<BTreeMap<String, String>> {
         self.refused.load_full()
@@ -318,6 +379,7 @@ impl Modules {
         let same_file = |other: &Module| matches!(other.origin, Origin::Folder(_)) && other.origin == module.origin;
         self.change(|loaded| {
             loaded.operators.retain(|other| other.id() != module.id() && !same_file(other));
+            self.obey_quarantine(&module);
             loaded.operators.push(Arc::clone(&module));
         });
     }

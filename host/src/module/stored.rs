@@ -176,6 +176,13 @@ impl StoredModules {
                 },
             }
         }
+        let quarantine = record.quarantine.as_ref();
+        for transform in &versions {
+            match quarantine.filter(|quarantine| quarantine.digest == transform.digest) {
+                Some(quarantine) => drop(transform.quarantine.put(Arc::new(quarantine.reason.clone()))),
+                None => drop(transform.quarantine.obey_lifted()),
+            }
+        }
         // The store gives those uploaded last first.
         versions.reverse();
         let registered = RegisteredTransform {

@@ -8,6 +8,7 @@ use super::{
     ModuleError, Modules, Transform,
     bindings::hookbox::webhook::types as wit,
     charging::Charged,
+    faults::FailedOn,
     sandbox::{Called, Cost},
     transform::{TransformInput, TransformName},
     transform_table::{FoundTransform, NoTransform, UsableTransform},
@@ -72,8 +73,9 @@ impl Modules {
                 });
                 let called = Called { result, log, cost };
                 // Here, and not where it is waited for: nobody waits for a call that outlives the request's time.
-                let Transform { id, version, quarantine, .. } = &*transform;
-                charging.charge(&Charged { id, version, account: Some(&input.account), quarantine }, &called);
+                let Transform { id, version, digest, quarantine, .. } = &*transform;
+                let (account, on) = (Some(&input.account), FailedOn::Firing(&input.firing.webhook_id));
+                charging.charge(&Charged { id, version, digest, on, account, quarantine }, &called);
                 drop(answer.send((called.result, called.cost)));
             }
         };

@@ -106,6 +106,8 @@ pub struct ModuleSettings {
     pub component_bytes_max: u64,
     pub fault_count: u64,
     pub fault_window_ms: u64,
+    pub fault_write_ms: u64,
+    pub faulty_versions_max: u64,
     pub check_time_ms_max: u64,
     pub compile_memory_bytes_max: u64,
     pub compile_cpu_s: u64,
@@ -194,6 +196,7 @@ pub struct AttemptSettings {
 pub struct DeadLetterSettings {
     pub keep_days: u64,
     pub rows_max: u64,
+    pub rows_per_module_max: u64,
     pub bulk_rows_max: u64,
 }
 

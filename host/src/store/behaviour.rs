@@ -11,6 +11,7 @@ pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod numbers;
 pub(crate) mod module_costs;
+pub(crate) mod module_faults;
 pub(crate) mod origins;
 pub(crate) mod registered_modules;
 pub(crate) mod undelivered;

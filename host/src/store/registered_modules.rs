@@ -52,8 +52,13 @@ pub struct Quarantine {
     pub reason: String,
     /// Of the version that failed.
     pub digest: String,
+    /// Its semantic version.
+    pub version: String,
     /// Since when.
     pub since_ms: UnixMs,
+    /// What it failed on last: the message's id (`sha256:` and the body's digest when it has none), for a transform the
+    /// firing's `webhook-id`. None when another node counted the faults, and has gone since.
+    pub last_message: Option<String>,
 }
 
 /// One version of a module or transform, as it was uploaded and found by the check.
@@ -223,7 +228,8 @@ pub trait RegisteredModules {
         notices: &[Notice],
     ) -> StoreResult<Kept>;
     /// Writes a module that is there over the revision that it has (`revision` of the record is not looked at), and keeps
-    /// the notices, in one transaction. Conflicts also when the version that is to be active is not there.
+    /// the notices, in one transaction. Conflicts also when the version that is to be active is not there. When another
+    /// version is active, or the quarantine is lifted, its faults are forgotten.
     async fn save_registered_module(
         &self,
         record: &RegisteredModule,
@@ -231,7 +237,7 @@ pub trait RegisteredModules {
         notices: &[Notice],
     ) -> StoreResult<Saved>;
     /// Puts a module into quarantine, when the version of that digest is its active one and it is not in quarantine yet.
-    /// `false` when nothing was done. The notices are kept with it.
+    /// `false` when nothing was done. The notices are kept with it, and that version's faults forgotten.
     async fn set_quarantine(
         &self,
         account: &AccountId,
@@ -290,7 +296,13 @@ mod tests {
     fn another_version_lifts_the_quarantine_and_the_same_does_not() {
         let mut module = module();
         module.activate("a", 10);
-        module.quarantine = Some(Quarantine { reason: "it trapped".into(), digest: "a".into(), since_ms: 1 });
+        module.quarantine = Some(Quarantine {
+            reason: "it trapped".into(),
+            digest: "a".into(),
+            version: "1.0.0".into(),
+            since_ms: 1,
+            last_message: None,
+        });
         module.activate("a", 10);
         assert!(module.quarantine.is_some());
         module.activate("b", 10);

@@ -15,6 +15,7 @@ mod hooks;
 mod jobs;
 mod keys;
 mod module_costs;
+mod module_faults;
 mod numbers;
 mod opening;
 mod origins;
@@ -334,6 +335,10 @@ impl Store for SqliteStore {
 
     async fn prune_dead_letters(&self, before_ms: UnixMs, rows_max: u64) -> StoreResult<u64> {
         self.remove_old_dead_letters(before_ms, rows_max).await
+    }
+
+    async fn trim_dead_letters(&self, rows_max: u64) -> StoreResult<u64> {
+        self.remove_dead_letters_over(rows_max).await
     }
 
     async fn put_job(&self, job: &ResendJob) -> StoreResult<()> {

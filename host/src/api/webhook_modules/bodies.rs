@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::{
     api::messages::PostedMessage,
     clock::gregorian_s,
-    store::registered_modules::{ModuleVersion, RegisteredModule},
+    store::registered_modules::{ModuleVersion, Quarantine, RegisteredModule},
 };
 
 /// What can be changed of a module.
@@ -39,6 +39,9 @@ pub struct StoredModule {
     pub own: bool,
     /// Whether the accounts below its owner may use it.
     pub offered: bool,
+    /// `active`: it is called; `quarantined` and `set_aside`: it is not, although a version is active; `inactive`: none is.
+    #[schema(example = "active")]
+    pub state: String,
     /// The version that is active; null when none is.
     #[schema(required = true)]
     pub active: Option<ActiveVersion>,
@@ -72,10 +75,17 @@ pub struct ActiveVersion {
 pub struct QuarantineBody {
     /// In words.
     pub reason: String,
-    /// The version that failed.
+    /// The component that failed.
     pub digest: String,
+    /// Its semantic version.
+    #[schema(example = "1.2.0")]
+    pub version: String,
     /// Since when, in KAZOO's seconds (since the year 0).
     pub since: u64,
+    /// What it failed on last: the message's id, or `sha256:` and the digest of its body; for a transform the firing's
+    /// `webhook-id`. Null when that is not known any more.
+    #[schema(required = true)]
+    pub last_message: Option<String>,
 }
 
 /// A version.
@@ -187,6 +197,12 @@ pub fn module_shown(
         "kind": record.kind,
         "own": is_own,
         "offered": record.offered,
+        "state": match (&record.active, &record.quarantine, set_aside) {
+            (None, ..) => "inactive",
+            (Some(_), Some(_), _) => "quarantined",
+            (Some(_), None, Some(_)) => "set_aside",
+            (Some(_), None, None) => "active",
+        },
         "active": record.active.as_ref().map(|digest| json!({
             "digest": digest,
             "version": active.map(|version| &version.version),
@@ -194,11 +210,7 @@ pub fn module_shown(
         "created": gregorian_s(record.created_ms),
     });
     if let Some(quarantine) = &record.quarantine {
-        shown["quarantine"] = json!({
-            "reason": quarantine.reason,
-            "digest": quarantine.digest,
-            "since": gregorian_s(quarantine.since_ms),
-        });
+        shown["quarantine"] = quarantine_shown(quarantine);
     }
     if let Some(reason) = set_aside {
         shown["set_aside"] = json!(reason);
@@ -208,6 +220,17 @@ pub fn module_shown(
         shown["limits"] = json!(record.limits);
     }
     shown
+}
+
+/// Why a module is not called.
+pub fn quarantine_shown(quarantine: &Quarantine) -> Value {
+    json!({
+        "reason": quarantine.reason,
+        "digest": quarantine.digest,
+        "version": quarantine.version,
+        "since": gregorian_s(quarantine.since_ms),
+        "last_message": quarantine.last_message,
+    })
 }
 
 /// A version.

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::quarantine::fields_of;
 use crate::command::{
     rest::{Host, Refusal},
     table::{Table, cut, print_fields, print_json, say, text, time},
@@ -53,13 +54,14 @@ impl List {
             print_json(&modules);
             return Ok(());
         }
-        let mut table = Table::new(&["name", "kind", "active", "offered", "of", "not called because"]);
+        let mut table = Table::new(&["name", "kind", "active", "state", "offered", "of", "not called because"]);
         for module in modules.as_array().into_iter().flatten() {
             let of = if module["own"] == json!(true) { "this account".into() } else { text(&module["account_id"]) };
             table.row([
                 text(&module["id"]),
                 text(&module["kind"]),
                 text(&module["active"]["version"]),
+                text(&module["state"]),
                 if module["offered"] == json!(true) { "yes".into() } else { "no".into() },
                 of,
                 why_not_called(module),
@@ -71,6 +73,11 @@ impl List {
 }
 
 impl One {
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Prints it and its versions.
     pub(super) async fn show(&self, host: &Host) -> Result<(), Refusal> {
         let module = host.get(&in_module(host, &self.name, &[]).await?).await?;
@@ -83,7 +90,7 @@ impl One {
             print_json(&json!({"module": module, "versions": versions}));
             return Ok(());
         }
-        print_fields(&[
+        let mut fields = vec![
             ("name", text(&module["id"])),
             ("kind", text(&module["kind"])),
             ("of", text(&module["account_id"])),
@@ -93,8 +100,11 @@ impl One {
             ("settings", text(&module["settings"])),
             ("limits", text(&module["limits"])),
             ("created", time(&module["created"])),
-            ("not called", why_not_called(&module)),
-        ]);
+            ("state", text(&module["state"])),
+            ("set aside", text(&module["set_aside"])),
+        ];
+        fields.extend(fields_of(&module["quarantine"]));
+        print_fields(&fields);
         if is_own {
             let mut table = Table::new(&["version", "digest", "active", "bytes", "uploaded", "by"]);
             for version in versions.as_array().into_iter().flatten() {

@@ -91,3 +91,25 @@ pub(crate) async fn prunes_dead_letters_by_age_and_number(store: SharedStore) {
     let next = store.put_dead_letter(&letter(None, None, NOW)).await.expect("kept");
     assert!(next > kept[1099], "numbers never go back");
 }
+
+pub(crate) async fn trims_the_dead_letters_of_each_module_and_owner(store: SharedStore) {
+    let mut kept = Vec::new();
+    for (module, owner, letters) in [
+        (Some("m1"), Some("a1"), 2),
+        (Some("m1"), None, 3),
+        (Some("a2/flood"), Some("a2"), 1205),
+        (Some("m2"), None, 4),
+        (None, None, 5),
+    ] {
+        let mut ids = Vec::new();
+        for n in 0..letters {
+            ids.push(store.put_dead_letter(&letter(module, owner, NOW + n)).await.expect("kept"));
+        }
+        kept.push(ids);
+    }
+    assert_eq!(store.trim_dead_letters(1205).await.expect("trimmed"), 0);
+    assert_eq!(store.trim_dead_letters(3).await.expect("trimmed"), 1202 + 1);
+    let mut left = [&kept[0][..], &kept[1], &kept[2][1202..], &kept[3][1..], &kept[4]].concat();
+    left.reverse();
+    assert_eq!(ids(&store, &DeadLetterQuery::newest(2000)).await, left, "the oldest of each, and of nobody else");
+}

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::{
     module::Kind,
-    store::registered_modules::{
-        Kept, ModuleChange, ModuleVersion, Quarantine, RegisteredModule, VersionBounds, VersionDeleted,
+    store::{
+        module_faults::{Component, Faults},
+        registered_modules::{
+            Kept, ModuleChange, ModuleVersion, Quarantine, RegisteredModule, VersionBounds, VersionDeleted,
+        },
     },
 };
 
@@ -101,11 +104,21 @@ pub(crate) async fn a_registered_module_is_saved_over_its_revision(store: Shared
     assert_eq!(store.save_registered_module(&nothing, 2, &[]).await.expect("answered"), Saved::Conflict);
 }
 
+fn quarantine() -> Quarantine {
+    Quarantine {
+        reason: "it trapped".to_owned(),
+        digest: "digest of one".to_owned(),
+        version: "1.0.0".to_owned(),
+        since_ms: NOW,
+        last_message: Some("m1".to_owned()),
+    }
+}
+
 pub(crate) async fn only_the_active_version_goes_into_quarantine(store: SharedStore) {
     with_accounts(&store).await;
     keep(&store, &version("a1", "crm", "1.0.0", b"one"), b"one").await;
     let mut record = module(&store, "crm").await;
-    let quarantine = Quarantine { reason: "it trapped".to_owned(), digest: "digest of one".to_owned(), since_ms: NOW };
+    let quarantine = quarantine();
     let put = async || store.set_quarantine(&"a1".into(), "crm", &quarantine, &[]).await.expect("answered");
     assert!(!put().await, "it is not active");
     record.active = Some("digest of one".to_owned());
@@ -114,6 +127,40 @@ pub(crate) async fn only_the_active_version_goes_into_quarantine(store: SharedSt
     assert!(!put().await, "once");
     let there = module(&store, "crm").await;
     assert_eq!((there.quarantine, there.revision), (Some(quarantine), 3));
+}
+
+pub(crate) async fn faults_are_forgotten_when_another_version_is_active_or_the_quarantine_is_lifted(store: SharedStore) {
+    with_accounts(&store).await;
+    for (number, component) in [("1.0.0", b"one"), ("1.1.0", b"two")] {
+        assert_eq!(keep(&store, &version("a1", "crm", number, component), component).await, Kept::New);
+    }
+    let faults = ["digest of one", "digest of two"].map(|digest| Faults {
+        of: Component { module: "a1/crm".into(), digest: digest.to_owned() },
+        at_ms: NOW,
+        count: 3,
+    });
+    let counts = async || {
+        let [one, two] = &faults;
+        let count = async |faults: &Faults| store.module_fault_count(&faults.of, 0).await.expect("counted");
+        (count(one).await, count(two).await)
+    };
+    let save = async |change: &dyn Fn(&mut RegisteredModule)| {
+        let mut record = module(&store, "crm").await;
+        change(&mut record);
+        let saved = store.save_registered_module(&record, record.revision, &[]).await.expect("answered");
+        assert_eq!(saved, Saved::Done(record.revision + 1));
+    };
+    store.add_module_faults(&faults).await.expect("written");
+    save(&|record| record.activate("digest of one", 10)).await;
+    assert_eq!(counts().await, (0, 0));
+
+    store.add_module_faults(&faults).await.expect("written");
+    save(&|record| record.offered = true).await;
+    assert_eq!(counts().await, (3, 3), "anything else lets them be");
+    assert!(store.set_quarantine(&"a1".into(), "crm", &quarantine(), &[]).await.expect("answered"));
+    assert_eq!(counts().await, (0, 3), "what led to it counts no more");
+    save(&|record| record.quarantine = None).await;
+    assert_eq!(counts().await, (0, 0));
 }
 
 pub(crate) async fn versions_and_modules_go_with_what_nobody_else_has(store: SharedStore) {

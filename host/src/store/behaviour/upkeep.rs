@@ -51,13 +51,12 @@ pub(crate) async fn keeps_modules_values_and_settings(store: SharedStore) {
         version: "1.0.0".into(),
         digest: "d1".into(),
         metadata: object(json!({"name": "M"})),
-        quarantine: None,
     };
     assert!(store.put_module(&module).await.expect("written"));
     assert!(!store.put_module(&module).await.expect("written"));
-    let trapped = ModuleRecord { quarantine: Some("traps".into()), ..module };
-    assert!(store.put_module(&trapped).await.expect("written"));
-    assert_eq!(store.modules().await.expect("read"), [trapped]);
+    let newer = ModuleRecord { version: "1.1.0".into(), ..module };
+    assert!(store.put_module(&newer).await.expect("written"));
+    assert_eq!(store.modules().await.expect("read"), [newer]);
 
     assert_eq!(store.kept_value("k").await.expect("read"), None);
     assert_eq!(store.keep_value("k", "first").await.expect("kept"), "first");

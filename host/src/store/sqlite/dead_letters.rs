@@ -126,4 +126,39 @@ impl SqliteStore {
             over = over.saturating_sub(done);
         }
     }
+
+    pub(super) async fn remove_dead_letters_over(&self, rows_max: u64) -> StoreResult<u64> {
+        let doing = failed(PRUNE);
+        let over: Vec<(String, Option<String>, i64)> = sqlx::query_as(
+            "SELECT module, owner, count(*) - ?1 FROM dead_letters WHERE module IS NOT NULL
+             GROUP BY module, owner HAVING count(*) > ?1",
+        )
+        .bind(signed(rows_max))
+        .fetch_all(&self.readers)
+        .await
+        .map_err(&doing)?;
+        let mut pruned = 0;
+        for (module, owner, over) in over {
+            let mut over = unsigned(over);
+            while over > 0 {
+                let done = sqlx::query(
+                    "DELETE FROM dead_letters WHERE id IN
+                       (SELECT id FROM dead_letters WHERE module = ? AND owner IS ? ORDER BY id LIMIT ?)",
+                )
+                .bind(&module)
+                .bind(&owner)
+                .bind(signed(over.min(u64::from(PRUNED_AT_ONCE))))
+                .execute(&self.writer)
+                .await
+                .map_err(&doing)?
+                .rows_affected();
+                if done == 0 {
+                    break;
+                }
+                pruned += done;
+                over = over.saturating_sub(done);
+            }
+        }
+        Ok(pruned)
+    }
 }

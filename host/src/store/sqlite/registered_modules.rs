@@ -266,6 +266,9 @@ impl RegisteredModules for SqliteStore {
             return Ok(Saved::Done(based_on));
         }
         update(&mut transaction, record).await?;
+        if record.active != there.active || (there.quarantine.is_some() && record.quarantine.is_none()) {
+            Self::forget_faults_of(&mut transaction, &record.id(), None).await?;
+        }
         Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(failed(WRITE))?;
         Ok(Saved::Done(based_on + 1))
@@ -285,6 +288,7 @@ impl RegisteredModules for SqliteStore {
         }
         there.quarantine = Some(quarantine.clone());
         update(&mut transaction, &there).await?;
+        Self::forget_faults_of(&mut transaction, &there.id(), Some(&quarantine.digest)).await?;
         Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(failed(WRITE))?;
         Ok(true)

@@ -112,7 +112,7 @@ impl SqliteStore {
 
     pub(super) async fn list_modules(&self) -> StoreResult<Vec<ModuleRecord>> {
         let doing = failed("read modules");
-        let rows = sqlx::query("SELECT id, version, digest, metadata, quarantine FROM modules ORDER BY id")
+        let rows = sqlx::query("SELECT id, version, digest, metadata FROM modules ORDER BY id")
             .fetch_all(&self.readers)
             .await
             .map_err(&doing)?;
@@ -122,7 +122,6 @@ impl SqliteStore {
                 version: row.try_get("version").map_err(&doing)?,
                 digest: row.try_get("digest").map_err(&doing)?,
                 metadata: parsed("module", &id, row.try_get("metadata").map_err(&doing)?)?,
-                quarantine: row.try_get("quarantine").map_err(&doing)?,
                 id: id.into(),
             })
         })
@@ -130,17 +129,15 @@ impl SqliteStore {
 
     pub(super) async fn write_module(&self, record: &ModuleRecord) -> StoreResult<bool> {
         let done = sqlx::query(
-            "INSERT INTO modules (id, version, digest, metadata, quarantine) VALUES (?, ?, ?, ?, ?)
+            "INSERT INTO modules (id, version, digest, metadata) VALUES (?, ?, ?, ?)
              ON CONFLICT (id) DO UPDATE SET version = excluded.version, digest = excluded.digest,
-               metadata = excluded.metadata, quarantine = excluded.quarantine
-             WHERE version <> excluded.version OR digest <> excluded.digest OR metadata <> excluded.metadata
-               OR quarantine IS NOT excluded.quarantine",
+               metadata = excluded.metadata
+             WHERE version <> excluded.version OR digest <> excluded.digest OR metadata <> excluded.metadata",
         )
         .bind(record.id.as_str())
         .bind(&record.version)
         .bind(&record.digest)
         .bind(json(&record.metadata))
-        .bind(record.quarantine.as_deref())
         .execute(&self.writer)
         .await
         .map_err(failed("write a module"))?;
