@@ -10,7 +10,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The programs under `bad-modules/modules/`.
-const MODULES: [&str; 21] = [
+const MODULES: [&str; 22] = [
     "trap",
     "spin",
     "hog",
@@ -31,6 +31,7 @@ const MODULES: [&str; 21] = [
     "wrong-types",
     "crm",
     "crm-next",
+    "crm-broken",
     "thief",
 ];
 

@@ -153,6 +153,7 @@ fn described_routes() -> OpenApiRouter<Shared> {
         .merge(webhook_modules::routes())
         .merge(webhook_modules::cost::routes())
         .merge(webhook_modules::logs::routes())
+        .merge(webhook_modules::quarantine::routes())
         .merge(messages::routes())
         .merge(dead_letters::routes())
         .merge(health::routes())

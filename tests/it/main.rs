@@ -16,6 +16,7 @@ mod bulk_requests;
 mod kazoo_beside;
 mod kazoo_newcomers;
 mod bad_modules;
+mod quarantine;
 mod transforms;
 mod module_costs;
 mod refused_modules;

@@ -29,11 +29,11 @@ async fn a_module_is_pushed_activated_rolled_back_and_deleted() {
     let next = operator.reads(&["module", "push", "crm-next.wasm", "--name", "crm", "--activate"]).await;
     assert_eq!((&next["version"], &next["active"]), (&json!("2.0.0"), &json!(true)));
     assert_snapshot!(operator.does(&["module", "list"]).await, @r"
-    NAME  KIND    ACTIVE  OFFERED  OF            NOT CALLED BECAUSE
-    crm   module  2.0.0   no       this account  -
+    NAME  KIND    ACTIVE  STATE   OFFERED  OF            NOT CALLED BECAUSE
+    crm   module  2.0.0   active  no       this account  -
     ");
     let shown = operator.does(&["module", "show", "crm"]).await;
-    assert!(shown.contains("\nactive    2.0.0\n") && shown.contains("\nVERSION  DIGEST"), "{shown}");
+    assert!(shown.contains("\nactive      2.0.0\n") && shown.contains("\nVERSION  DIGEST"), "{shown}");
     assert_eq!(operator.reads(&["module", "show", "crm"]).await["versions"].as_array().map(Vec::len), Some(2));
     assert_snapshot!(operator.does(&["module", "rollback", "crm"]).await, @"version 1.0.0 of crm is active");
 

@@ -14,7 +14,7 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 12] = [
+const PARTS: [&str; 13] = [
     "bulk requests",
     "change follower",
     "change listener",
@@ -26,6 +26,7 @@ const PARTS: [&str; 12] = [
     "resend jobs",
     "retry scheduler",
     "module costs",
+    "module faults",
     "recorder",
 ];
 

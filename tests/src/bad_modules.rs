@@ -67,6 +67,7 @@ mod tests {
             MANY_EVENTS,
             CRM,
             CRM_NEXT,
+            CRM_BROKEN,
             THIEF,
         ];
         for path in at_load.into_iter().chain(in_calls) {

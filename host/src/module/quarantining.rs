@@ -113,9 +113,9 @@ impl Quarantining {
     pub async fn look(&self) -> StoreResult<()> {
         let _in_step = self.in_step.lock().await;
         let quarantined = self.store.quarantined_operators_modules().await?;
-        let reasons = quarantined.into_iter().map(|(module, quarantine)| {
-            (Component { module, digest: quarantine.digest }, Arc::new(quarantine.reason))
-        });
+        let reasons = quarantined
+            .into_iter()
+            .map(|(module, quarantine)| (Component { module, digest: quarantine.digest }, Arc::new(quarantine.reason)));
         self.modules.obey_quarantines(reasons.collect());
         Ok(())
     }

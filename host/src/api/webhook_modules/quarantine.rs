@@ -117,7 +117,8 @@ impl Api {
             return Ok(Meant::Own(Box::new(own)));
         }
         let id = ModuleId::from(name);
-        let is_operators = *account == self.master && self.modules.get(&id).is_some_and(|module| module.owner.is_none());
+        let is_operators =
+            *account == self.master && self.modules.get(&id).is_some_and(|module| module.owner.is_none());
         match is_operators {
             true => Ok(Meant::Operators(id)),
             false => Err(Problem::bad_identifier(name)),
@@ -130,7 +131,8 @@ impl Api {
             Meant::Own(record) => (record.active.clone(), record.quarantine.clone()),
             Meant::Operators(id) => {
                 let active = self.modules.get(id).map(|module| module.digest.clone());
-                let is_it = |(of, quarantine): &(ModuleId, Quarantine)| of == id && Some(&quarantine.digest) == active.as_ref();
+                let is_it =
+                    |(of, quarantine): &(ModuleId, Quarantine)| of == id && Some(&quarantine.digest) == active.as_ref();
                 let quarantined = self.store.quarantined_operators_modules().await?;
                 let quarantine = quarantined.into_iter().find(is_it).map(|(_, quarantine)| quarantine);
                 (active, quarantine)

@@ -129,7 +129,9 @@ pub(crate) async fn only_the_active_version_goes_into_quarantine(store: SharedSt
     assert_eq!((there.quarantine, there.revision), (Some(quarantine), 3));
 }
 
-pub(crate) async fn faults_are_forgotten_when_another_version_is_active_or_the_quarantine_is_lifted(store: SharedStore) {
+pub(crate) async fn faults_are_forgotten_when_another_version_is_active_or_the_quarantine_is_lifted(
+    store: SharedStore,
+) {
     with_accounts(&store).await;
     for (number, component) in [("1.0.0", b"one"), ("1.1.0", b"two")] {
         assert_eq!(keep(&store, &version("a1", "crm", number, component), component).await, Kept::New);
