@@ -331,7 +331,7 @@ async fn a_transform_goes_into_quarantine_everywhere_and_comes_back() {
 
     let shown = in_state(&host, "as_told", "quarantined").await;
     let last = host.attempts(&hook.id()).await.remove(0);
-    assert_eq!(shown["quarantine"]["last_message"], last["webhook_id"], "{last:?}");
+    assert_eq!(shown["quarantine"]["last_message"], last["event_id"], "{last:?}");
     let in_quarantine = async |node: &RunningHost| {
         let registered = node.modules.transforms.registered(&ACCOUNT.into(), "as_told")?;
         registered.version("active")?.quarantine.reason()

@@ -19,5 +19,8 @@ CREATE TABLE quarantined_modules (
   PRIMARY KEY (module, digest)
 ) STRICT, WITHOUT ROWID;
 
+-- To count the dead letters of each module and owner without a look at the letters.
+CREATE INDEX dead_letters_by_module_and_owner ON dead_letters (module, owner);
+
 -- Nothing ever wrote it.
 ALTER TABLE modules DROP COLUMN quarantine;

@@ -57,8 +57,8 @@ pub(crate) async fn faults_of_a_version_are_counted_over_a_window(store: SharedS
 pub(crate) async fn an_operators_component_goes_into_quarantine_once_and_comes_out_by_hand(store: SharedStore) {
     fails(&store, &[("sms", "d1", NOW, 20), ("sms", "d2", NOW, 3), ("mms", "d1", NOW, 4)]).await;
     let put = async |module: &str, digest: &str, since_ms: UnixMs, key: &str| {
-        let put = store.quarantine_operators_module(&module.into(), &quarantine(digest, since_ms), &[notice(key)]);
-        put.await.expect("answered")
+        let (module, quarantine, notice) = (module.into(), quarantine(digest, since_ms), notice(key));
+        store.quarantine_operators_module(&module, &quarantine, &[notice]).await.expect("answered")
     };
     assert!(put("sms", "d1", NOW, "first").await);
     assert!(!put("sms", "d1", NOW + 1, "again").await, "it is in quarantine already");
