@@ -10,7 +10,7 @@ use std::{env, fs};
 const TARGET: &str = "wasm32-wasip2";
 
 /// The programs under `bad-modules/modules/`.
-const MODULES: [&str; 22] = [
+const MODULES: [&str; 25] = [
     "trap",
     "spin",
     "hog",
@@ -33,6 +33,9 @@ const MODULES: [&str; 22] = [
     "crm-next",
     "crm-broken",
     "thief",
+    "busy",
+    "counter",
+    "counter-next",
 ];
 
 fn main() {

@@ -110,6 +110,11 @@ impl ModuleId {
     pub fn tenant_and_name(&self) -> Option<(AccountId, &str)> {
         self.as_str().split_once('/').map(|(account, name)| (account.into(), name))
     }
+
+    /// Whether it is a tenant's.
+    pub fn is_of_tenant(&self) -> bool {
+        self.as_str().contains('/')
+    }
 }
 
 impl AccountId {

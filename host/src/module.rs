@@ -19,6 +19,7 @@ pub mod guest_log;
 pub mod imports;
 pub mod world;
 pub mod sandbox;
+pub mod reuse;
 pub mod quarantine;
 pub mod faults;
 pub mod workers;
@@ -33,6 +34,7 @@ pub mod tenant_rules;
 pub mod registry;
 pub mod quarantining;
 pub mod stored;
+pub mod stored_calls;
 pub mod limits;
 pub mod recent_messages;
 pub mod dry_run;
@@ -149,7 +151,13 @@ pub enum ModuleError {
         /// Its own words.
         reason: String,
     },
-    /// It is in quarantine, or has more calls waiting than it may: the message is kept for it.
+    /// It is over its share of the workers: the call is stored and made later.
+    #[error("it is over its share of the workers: {reason}")]
+    OverShare {
+        /// In words.
+        reason: String,
+    },
+    /// It is in quarantine, or its call cannot be made: the message is kept for it.
     #[error("it was not called: {reason}")]
     NotCalled {
         /// Why.
@@ -168,7 +176,7 @@ pub enum ModuleError {
 impl ModuleError {
     /// Whether it counts towards quarantine.
     pub fn is_charged(&self) -> bool {
-        !matches!(self, Self::Host { .. } | Self::NotCalled { .. } | Self::Failed { .. })
+        !matches!(self, Self::Host { .. } | Self::OverShare { .. } | Self::NotCalled { .. } | Self::Failed { .. })
     }
 
     /// One word for counters.
@@ -187,6 +195,7 @@ impl ModuleError {
             Self::Output { .. } => "output",
             Self::ForeignAccount { .. } => "foreign-account",
             Self::Failed { .. } => "failed",
+            Self::OverShare { .. } => "over-share",
             Self::NotCalled { .. } => "not-called",
             Self::Host { .. } => "host",
         }

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! 1. [`crate::ingress`] took a message from the broker or from a poster, and decoded it.
-//! 2. Every module that wants it is handed it, in a sandbox ([`crate::module`]), all at once.
+//! 2. Every module that wants it is handed it, in a sandbox ([`crate::module`]), all at once; what one makes of it goes on
+//!    at once, whatever the others do.
 //! 3. The hook table gives the hooks that want each event ([`crate::hook`]).
 //! 4. Each firing goes its way ([`crate::firing`]) until it has ended or is stored,
 //! 5. which is when the row of its last attempt is committed ([`crate::attempt`]).
@@ -14,7 +15,11 @@
 //! loses nothing.
 //!
 //! Invariants: a receiver's misbehaviour never requeues a message; a module's misbehaviour keeps the message for that
-//! module and does not stop the others; only our own failure (the store) sends a message back.
+//! module and does not stop the others; a busy module's calls are stored, and nobody waits for it; only our own failure
+//! (the store) sends a message back.
+
+pub mod call_scheduler;
+mod stored_calls;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -36,7 +41,10 @@ use crate::{
     hook::table::HookTable,
     ingress::{Settlement, decode::DecodeError},
     message::{Event, Firing, Message, Source, Target},
-    module::{Handled, Made, Module, ModuleError, Modules, dead_letter, recent_messages::RecentMessages},
+    module::{
+        Handled, Made, Module, ModuleError, Modules, dead_letter, recent_messages::RecentMessages,
+        stored_calls::CallLog,
+    },
     store::{DeadLetter, SharedStore, StoreResult},
 };
 
@@ -52,6 +60,8 @@ pub struct Pipeline {
     pub firer: Arc<Firer>,
     /// Where a message is kept for a module that failed on it.
     pub store: SharedStore,
+    /// Where the call is kept of a module that is over its share of the workers.
+    pub calls: Arc<CallLog>,
     /// What time it is.
     pub clock: Clock,
     /// The last messages, for those who check modules.
@@ -98,13 +108,15 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// What the modules made of one message.
-#[derive(Default)]
-struct Answers {
-    events: Vec<Made>,
-    malformed: Option<String>,
-    failed_us: Option<String>,
-    modules_served: usize,
+/// What became of one module's part in a message. Whatever it is, it is safe: it has ended or is stored.
+enum Outcome {
+    /// It was served: events that it made, and firings that came of them. None of either when it has no interest in the
+    /// message, and when the message is kept for it.
+    Served { events: usize, firings: usize },
+    /// It says that the message can never work.
+    Malformed(String),
+    /// We could not call it.
+    OurFault(String),
 }
 
 impl Pipeline {
@@ -154,26 +166,27 @@ impl Pipeline {
                 None => "no active module asks for such messages".to_owned(),
             }));
         }
-        let mut made = Vec::new();
+        let mut made: Vec<Vec<Made>> = Vec::new();
         let answers = join_all(asked.iter().map(|module| self.modules.call(module, &message))).await;
         for (module, answer) in asked.iter().zip(answers) {
             let said = |reason: &dyn std::fmt::Display| format!("module {}: {reason}", module.id());
             match answer {
-                Ok(Handled::Events(events)) => made.extend(events),
+                Ok(Handled::Events(events)) => made.push(events),
                 Ok(Handled::NotMine) => {}
                 Ok(Handled::Malformed(reason)) => return Ok(Replay::Failed(said(&reason))),
                 Err(error @ ModuleError::NotCalled { .. }) => return Ok(Replay::NotTried(said(&error))),
-                Err(error @ ModuleError::Host { .. }) => return Ok(Replay::NotNow(said(&error))),
+                Err(error @ (ModuleError::Host { .. } | ModuleError::OverShare { .. })) => {
+                    return Ok(Replay::NotNow(said(&error)));
+                }
                 Err(error) => return Ok(Replay::Failed(said(&error))),
             }
         }
-        let events = made.len();
-        let firings = self.match_hooks(&message, made);
-        let count = firings.len();
-        let stored_or_ended = join_all(firings.into_iter().map(|firing| self.firer.fire(firing))).await;
-        stored_or_ended.into_iter().collect::<StoreResult<()>>()?;
+        let events = made.iter().map(Vec::len).sum();
+        let digest = MessageDigest::new(&message);
+        let fired = join_all(made.into_iter().map(|made| self.fire_all(&message, &digest, made))).await;
+        let firings = fired.into_iter().sum::<StoreResult<usize>>()?;
         self.store.delete_dead_letter(letter.id).await?;
-        Ok(Replay::Done { events, firings: count })
+        Ok(Replay::Done { events, firings })
     }
 
     fn too_many(&self, under_way: &UnderWay<'_>) -> String {
@@ -185,49 +198,52 @@ impl Pipeline {
         self.settled(source, Settlement::Discard(error.to_string()))
     }
 
+    /// Stages 2 to 5: every module that wants the message, side by side. None waits for another.
     async fn through_the_stages(&self, message: Message) -> Settlement {
         let message = Arc::new(message);
         self.recent.keep(&message);
-        let answers = match self.ask_modules(&message).await {
-            Ok(answers) => answers,
-            Err(error) => return requeue(&error),
-        };
-        let events = answers.events.len();
-        let firings = self.match_hooks(&message, answers.events);
-        let count = firings.len();
-        let stored_or_ended = join_all(firings.into_iter().map(|firing| self.firer.fire(firing))).await;
-        if let Some(error) = stored_or_ended.into_iter().find_map(Result::err) {
-            return requeue(&error);
-        }
-        match (answers.failed_us, answers.malformed) {
-            (Some(reason), _) => Settlement::Requeue(reason),
-            // Discarded when nobody could use it; one module's refusal is not another's.
-            (None, Some(reason)) if answers.modules_served == 0 => Settlement::Discard(reason),
-            _ => Settlement::Ack { events, firings: count },
+        let wanting = self.modules.wanting(&message);
+        let digest = MessageDigest::new(&message);
+        let outcomes = join_all(wanting.iter().map(|module| self.through_module(module, &message, &digest))).await;
+        settlement(outcomes)
+    }
+
+    /// Hands the message to one module, and fires what it makes. Its fault keeps the message for it; the call of one that is
+    /// over its share is stored, and made later ([`stored_calls`]).
+    async fn through_module(
+        &self,
+        module: &Arc<Module>,
+        message: &Arc<Message>,
+        digest: &MessageDigest,
+    ) -> StoreResult<Outcome> {
+        let nothing_came = Outcome::Served { events: 0, firings: 0 };
+        match self.modules.call(module, message).await {
+            Ok(Handled::Events(made)) => {
+                let events = made.len();
+                let firings = self.fire_all(message, digest, made).await?;
+                Ok(Outcome::Served { events, firings })
+            }
+            Ok(Handled::NotMine) => Ok(nothing_came),
+            Ok(Handled::Malformed(reason)) => Ok(Outcome::Malformed(format!("{}: {reason}", module.id()))),
+            Err(error @ ModuleError::OverShare { .. }) => {
+                self.keep_call(module, message, digest, &error).await?;
+                Ok(nothing_came)
+            }
+            Err(error @ ModuleError::Host { .. }) => Ok(Outcome::OurFault(format!("{}: {error}", module.id()))),
+            Err(error) => {
+                self.keep_for(module, message, &error).await?;
+                Ok(nothing_came)
+            }
         }
     }
 
-    /// Stage 2: every module that wants the message, side by side. A module's fault keeps the message for it.
-    async fn ask_modules(&self, message: &Arc<Message>) -> StoreResult<Answers> {
-        let wanting = self.modules.wanting(message);
-        let asked = wanting.iter().map(|module| self.modules.call(module, message));
-        let mut answers = Answers::default();
-        for (module, answer) in wanting.iter().zip(join_all(asked).await) {
-            match answer {
-                Ok(Handled::Events(events)) => {
-                    answers.modules_served += 1;
-                    answers.events.extend(events);
-                }
-                Ok(Handled::NotMine) => answers.modules_served += 1,
-                Ok(Handled::Malformed(reason)) => answers.malformed = Some(format!("{}: {reason}", module.id())),
-                Err(error @ ModuleError::Host { .. }) => answers.failed_us = Some(format!("{}: {error}", module.id())),
-                Err(error) => {
-                    self.keep_for(module, message, &error).await?;
-                    answers.modules_served += 1;
-                }
-            }
-        }
-        Ok(answers)
+    /// Stages 3 to 5 for what one module made of a message: how many firings came of it, when each has ended or is stored.
+    async fn fire_all(&self, message: &Message, digest: &MessageDigest, made: Vec<Made>) -> StoreResult<usize> {
+        let firings = self.match_hooks(message, digest, made);
+        let count = firings.len();
+        let stored_or_ended = join_all(firings.into_iter().map(|firing| self.firer.fire(firing))).await;
+        stored_or_ended.into_iter().collect::<StoreResult<()>>()?;
+        Ok(count)
     }
 
     /// The message is kept for the module that failed on it.
@@ -240,9 +256,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Stage 3: a firing for every hook that wants an event. An inline hook is the only one for its event.
-    fn match_hooks(&self, message: &Message, events: Vec<Made>) -> Vec<Firing> {
-        let digest = MessageDigest::new(message);
+    /// Stage 3: a firing for every hook that wants an event of one module. An inline hook is the only one for its event.
+    fn match_hooks(&self, message: &Message, digest: &MessageDigest, events: Vec<Made>) -> Vec<Firing> {
         let mut firings = Vec::new();
         for (index, (event, inline)) in events.into_iter().enumerate() {
             let event = Arc::new(event);
@@ -282,7 +297,25 @@ impl Pipeline {
     }
 }
 
-/// Something could not be stored: what the message caused is not safe, so it has to come again.
-fn requeue(error: &dyn std::error::Error) -> Settlement {
-    Settlement::Requeue(chain(error))
+/// What is to become of a message, from what became of each module's part in it.
+fn settlement(outcomes: Vec<StoreResult<Outcome>>) -> Settlement {
+    let (mut events, mut firings, mut was_served) = (0, 0, false);
+    let (mut malformed, mut our_fault) = (None, None);
+    for outcome in outcomes {
+        match outcome {
+            Ok(Outcome::Served { events: made, firings: came }) => {
+                (events, firings, was_served) = (events + made, firings + came, true);
+            }
+            Ok(Outcome::Malformed(reason)) => malformed = Some(reason),
+            Ok(Outcome::OurFault(reason)) => our_fault = Some(reason),
+            // Something could not be stored: what the message caused is not safe, so it has to come again.
+            Err(error) => our_fault = Some(chain(&error)),
+        }
+    }
+    match (our_fault, malformed) {
+        (Some(reason), _) => Settlement::Requeue(reason),
+        // Discarded when nobody could use it; one module's refusal is not another's.
+        (None, Some(reason)) if !was_served => Settlement::Discard(reason),
+        _ => Settlement::Ack { events, firings },
+    }
 }

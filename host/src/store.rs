@@ -17,6 +17,7 @@ pub mod origins;
 pub mod registered_modules;
 pub mod secrets;
 pub mod sqlite;
+pub mod stored_calls;
 
 use std::sync::Arc;
 
@@ -80,6 +81,9 @@ pub enum StoreError {
     /// The group of entries that this one was in could not be written; none of it was.
     #[error("the attempt could not be recorded")]
     NotRecorded(#[source] Arc<StoreError>),
+    /// What becomes of a call that waits could not be written: the store failed, or the writer broke off.
+    #[error("the call of a module could not be stored")]
+    CallNotStored(#[source] Option<Arc<StoreError>>),
     /// The writer broke off while the entry's group was being written; whether it was is not known.
     #[error("the recording of the attempt was cut off")]
     CutOff,
@@ -218,6 +222,7 @@ pub trait Store:
     + module_faults::ModuleFaults
     + origins::Origins
     + registered_modules::RegisteredModules
+    + stored_calls::StoredCalls
     + Send
     + Sync
     + 'static
@@ -267,7 +272,7 @@ pub trait Store:
     /// when an account below one of them is not in the list (a move found a new descendant), or when the new parent of
     /// one that moves is not there or not at that place. For moves and changed resellers.
     async fn save_accounts(&self, records: &[AccountRecord], notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
-    /// Marks accounts deleted, and with each its hooks and its registered modules; their keys, numbers, settings, jobs and stored firings go, their
+    /// Marks accounts deleted, and with each its hooks and its registered modules; their keys, numbers, settings, jobs, stored firings and stored calls go, their
     /// attempts stay. Keeps the notices. One transaction. Gives how many were there. Descendants are left alone unless
     /// they are in the list.
     async fn delete_accounts(&self, ids: &[AccountId], notices: &[Notice], now_ms: UnixMs) -> StoreResult<u64>;

@@ -39,12 +39,7 @@ fn main() {
     let engine = engines.for_component(component);
     let prepared: Prepared =
         Prepared::new(engine, &compiler.load(engine, component).expect("it compiles")).expect("it fits");
-    let limits = GuestLimits {
-        memory_bytes_max: usize::try_from(settings.memory_bytes_max).expect("a size"),
-        fuel_max: settings.fuel_max,
-        time_limit_ms: settings.time_limit_ms,
-        log_bytes_max: usize::try_from(settings.log_bytes_max).expect("a size"),
-    };
+    let limits = GuestLimits::new(&settings);
     let surroundings =
         Surroundings { accounts: Arc::new(AccountTree::default()), within: None, settings: Arc::new(BTreeMap::new()) };
     let message = message();

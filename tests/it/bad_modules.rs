@@ -241,7 +241,7 @@ async fn a_sleeping_module_holds_no_worker() {
 async fn memory_and_log_stay_bounded_in_a_host_of_bad_modules() {
     let place = Place::with_settings(
         "modules.dir = \"modules\"\nmodules.fault_count = 10000\nmodules.time_limit_ms = 1000\n\
-         modules.fuel_max = 50000000\nmodules.log_bytes_max = 2000",
+         modules.fuel_max = 50000000\nmodules.log_bytes_max = 2000\nmodules.wait_ms_max = 60000",
     );
     for (name, path) in [("hog", HOG), ("huge_output", HUGE_OUTPUT), ("trap", TRAP), ("flood", FLOOD)] {
         place.write(&format!("modules/{name}.wasm"), bad_modules::bytes(path));

@@ -26,7 +26,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    async fn with(hook: HookDraft, settings: &str) -> Place {
+    pub(super) async fn with(hook: HookDraft, settings: &str) -> Place {
         let vhost = Broker::shared().await.vhost().await;
         let port = vhost.amqp_port;
         Place::behind(port, vhost, hook, settings)
@@ -61,12 +61,12 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     /// Starts the host, and waits until it takes messages.
-    async fn serve(&self) -> Program {
+    pub(super) async fn serve(&self) -> Program {
         let (mut program, _) = self.begin().await;
         program.line_starting_with("ready").await;
         program
@@ -81,7 +81,7 @@ impl Place {
     }
 
     /// The store, as another process sees it.
-    async fn store(&self) -> SharedStore {
+    pub(super) async fn store(&self) -> SharedStore {
         hookbox::store::open(&format!("sqlite:{}", self.path("hookbox.db").display())).await.unwrap()
     }
 }

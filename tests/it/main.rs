@@ -17,6 +17,8 @@ mod kazoo_beside;
 mod kazoo_newcomers;
 mod bad_modules;
 mod quarantine;
+mod busy_modules;
+mod reused_instances;
 mod transforms;
 mod module_costs;
 mod refused_modules;

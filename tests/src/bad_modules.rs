@@ -69,6 +69,9 @@ mod tests {
             CRM_NEXT,
             CRM_BROKEN,
             THIEF,
+            BUSY,
+            COUNTER,
+            COUNTER_NEXT,
         ];
         for path in at_load.into_iter().chain(in_calls) {
             assert!(bytes(path).starts_with(b"\0asm\x0d\0\x01\0"), "{path} is no component");

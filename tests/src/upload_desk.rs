@@ -15,6 +15,7 @@ use hookbox::{
         engine::Engines,
         guest::{GuestLimits, Surroundings},
         loaded::Loader,
+        reuse::IdleInstances,
     },
     settings::Settings,
 };
@@ -43,7 +44,8 @@ impl UploadDesk {
         let compiler = Compiler::new(cache.path(), &[7; 32], bytes_max, helper);
         let compiler = compiler.unwrap_or_else(|error| panic!("no cache: {error}"));
         let firing = Arc::new(settings.firing.clone());
-        let loader = Loader { engines, compiler, modules, firing, operators: Arc::default() };
+        let idle = Arc::new(IdleInstances::new(&modules));
+        let loader = Loader { engines, compiler, modules, firing, operators: Arc::default(), idle };
         Self { checker: Checker::new(Arc::new(loader), Clock::System), settings, _cache: cache }
     }
 
@@ -53,7 +55,6 @@ impl UploadDesk {
         component: Vec<u8>,
         messages: &[crate::samples::Message],
     ) -> Result<Checked, ModuleError> {
-        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let modules = &self.settings.modules;
         let messages: Vec<_> = messages.iter().map(|message| Arc::new(taken_in(message))).collect();
         let subject = Subject {
@@ -62,12 +63,7 @@ impl UploadDesk {
                 within: Some(ACCOUNT.into()),
                 settings: Arc::new(BTreeMap::new()),
             },
-            limits: GuestLimits {
-                memory_bytes_max: size(modules.memory_bytes_max),
-                fuel_max: modules.fuel_max,
-                time_limit_ms: modules.time_limit_ms,
-                log_bytes_max: size(modules.log_bytes_max),
-            },
+            limits: GuestLimits::new(modules),
             messages: Box::new(move |_| messages),
         };
         self.checker.check(component.into(), subject).await

@@ -353,7 +353,11 @@ impl Api {
         };
         let set_aside = self.modules.set_aside();
         let reason = set_aside.get(&record.id()).map(String::as_str);
-        Ok(bodies::module_shown(record, active.as_ref(), reason, record.account == *account))
+        let mut shown = bodies::module_shown(record, active.as_ref(), reason, record.account == *account);
+        if record.account == *account && record.kind == Kind::Module {
+            shown["stored_calls"] = self.store.stored_call_count(&record.id()).await?.into();
+        }
+        Ok(shown)
     }
 
     /// Makes a version the active one.

@@ -27,7 +27,7 @@ impl MessageDigest {
         Self(context)
     }
 
-    /// The id of the firing of the module's `event_index`-th event (from 0) for a hook.
+    /// The id of the firing of the `event_index`-th event (from 0) that the module made, for a hook.
     pub fn webhook_id(&self, module: &ModuleId, event_index: usize, account: &AccountId, hook: &HookId) -> WebhookId {
         let mut context = self.0.clone();
         put(&mut context, module.as_str());
@@ -35,6 +35,14 @@ impl MessageDigest {
         put(&mut context, account.as_str());
         put(&mut context, hook.as_str());
         WebhookId::from(hex::encode(context.finish()))
+    }
+
+    /// The id of the module's call with the message, charged to this account: a message that comes again is stored once.
+    pub fn call_id(&self, module: &ModuleId, account: Option<&AccountId>) -> String {
+        let mut context = self.0.clone();
+        put(&mut context, module.as_str());
+        put(&mut context, account.map_or("", AccountId::as_str));
+        hex::encode(context.finish())
     }
 }
 

@@ -51,6 +51,21 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
     recorder.start_to_its_end("module costs", move || Arc::clone(&ledger).run(Arc::clone(&store), recording.clone()));
     let (quarantining, recording) = (Arc::clone(&stages.quarantining), supervisors.recording.clone());
     recorder.start_to_its_end("module faults", move || Arc::clone(&quarantining).run(recording.clone()));
+    let (calls, recording) = (Arc::clone(&stages.calls), supervisors.recording.clone());
+    recorder.start_to_its_end("stored calls", move || {
+        let (calls, recording) = (Arc::clone(&calls), recording.clone());
+        async move { calls.run(recording).await }
+    });
+    let call_scheduler = Arc::clone(&stages.call_scheduler);
+    parts.start("call scheduler", move || {
+        let call_scheduler = Arc::clone(&call_scheduler);
+        async move { call_scheduler.run().await }
+    });
+    let idle_instances = Arc::clone(&stages.idle_instances);
+    parts.start("idle instances", move || {
+        let idle_instances = Arc::clone(&idle_instances);
+        async move { idle_instances.run().await }
+    });
     let disabler = Arc::clone(&stages.disabler);
     parts.start("disabler", move || {
         let disabler = Arc::clone(&disabler);

@@ -30,11 +30,13 @@ use crate::{
         quarantining::{Quarantining, Told},
         recent_messages::RecentMessages,
         registry::settings_for_modules,
+        reuse::IdleInstances,
         stored::StoredModules,
+        stored_calls::CallLog,
         watcher::Watcher,
         workers::Workers,
     },
-    pipeline::Pipeline,
+    pipeline::{Pipeline, call_scheduler::CallScheduler},
     settings::Settings,
     store::{ModuleRecord, SharedStore, secrets::HostKey},
 };
@@ -56,6 +58,9 @@ pub(super) struct Stages {
     pub(super) disabler: Arc<Disabler>,
     pub(super) firer: Arc<Firer>,
     pub(super) resend_jobs: Arc<ResendJobs>,
+    pub(super) calls: Arc<CallLog>,
+    pub(super) call_scheduler: Arc<CallScheduler>,
+    pub(super) idle_instances: Arc<IdleInstances>,
     /// Rung when a bulk resend was made.
     pub(super) job_made: Arc<Notify>,
     pub(super) pipeline: Arc<Pipeline>,
@@ -116,6 +121,7 @@ impl Stages {
         tracing::info!(hooks = hooks.len(), accounts = accounts.len(), "hook table loaded");
 
         let loader = Arc::new(loader(settings, &key, options)?);
+        let idle_instances = Arc::clone(&loader.idle);
         let checker = Arc::new(Checker::new(Arc::clone(&loader), clock.clone()));
         let modules = Arc::new(modules(settings, loader, &accounts, clock)?);
         modules.load_built_in().await;
@@ -195,17 +201,25 @@ impl Stages {
         let job_made = Arc::new(Notify::new());
         let poll_ms = settings.store.poll_ms;
         let resend_jobs = ResendJobs::new(Arc::clone(&store), Arc::clone(&firer), Arc::clone(&job_made), poll_ms);
+        let calls = Arc::new(CallLog::new(Arc::clone(&store), &settings.store, &settings.modules));
         let pipeline = Arc::new(Pipeline {
             modules: Arc::clone(&modules),
             accounts: Arc::clone(&accounts),
             hooks: Arc::clone(&hooks),
             firer: Arc::clone(&firer),
             store: Arc::clone(&store),
+            calls: Arc::clone(&calls),
             clock: clock.clone(),
             recent: Arc::new(RecentMessages::new(&settings.messages)),
             in_flight: AtomicUsize::new(0),
             in_flight_max: usize::try_from(settings.ingress.in_flight_max).unwrap_or(usize::MAX),
         });
+        let call_scheduler = CallScheduler::new(
+            Arc::clone(&pipeline),
+            Arc::clone(&stored_modules),
+            under_way.clone(),
+            &settings.modules,
+        );
         Ok(Self {
             store,
             master,
@@ -222,6 +236,9 @@ impl Stages {
             disabler,
             firer,
             resend_jobs: Arc::new(resend_jobs),
+            calls,
+            call_scheduler: Arc::new(call_scheduler),
+            idle_instances,
             job_made,
             pipeline,
             decoder,
@@ -252,8 +269,9 @@ fn loader(settings: &Settings, key: &HostKey, options: &HostOptions) -> Result<L
     let helper = CompileHelper::new(options.compile_program.as_deref(), &settings.modules);
     let compiler = Compiler::new(&dir, &key.derive("module-cache"), component_bytes_max, helper)
         .map_err(|source| StartError::CacheDir { dir: dir.display().to_string(), source })?;
-    let firing = Arc::new(settings.firing.clone());
-    Ok(Loader { engines, compiler, modules: settings.modules.clone(), firing, operators: Arc::default() })
+    let (modules, firing) = (settings.modules.clone(), Arc::new(settings.firing.clone()));
+    let idle = Arc::new(IdleInstances::new(&modules));
+    Ok(Loader { engines, compiler, modules, firing, operators: Arc::default(), idle })
 }
 
 fn modules(

@@ -3,7 +3,7 @@
 use crate::{
     message::{Message, ModuleId, UnixMs},
     module::{Module, ModuleError},
-    store::DeadLetter,
+    store::{DeadLetter, stored_calls::StoredCall},
 };
 
 /// The dead letter of a message that a module failed on.
@@ -16,6 +16,19 @@ pub fn of_module(module: &Module, message: &Message, error: &ModuleError, now_ms
         reason: error.to_string(),
         owner: message.within.as_ref().or(module.owner.as_ref()).cloned(),
         message: message.clone(),
+    }
+}
+
+/// The dead letter of a stored call that cannot be made. `version` is the module's now, empty when it is gone.
+pub fn of_call(call: &StoredCall, version: &str, error: &ModuleError, now_ms: UnixMs) -> DeadLetter {
+    DeadLetter {
+        id: 0,
+        at_ms: now_ms,
+        module: Some(call.module.clone()),
+        module_version: version.to_owned(),
+        reason: error.to_string(),
+        owner: call.account.clone(),
+        message: call.message.clone(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Handled, Module, ModuleError, Modules, sandbox::Called};
+use super::{Handled, Module, ModuleError, Modules, sandbox::Called, workers::lines::Asked};
 use crate::message::Message;
 
 /// What a dry run showed.
@@ -32,9 +32,10 @@ impl Modules {
                 drop(answer.send(Rehearsed { called, took: began.elapsed() }));
             })
         };
-        if self.workers.submit(module.id(), job).is_err() {
-            let reason = "as many of its calls wait as may (modules.queue_max); try again".into();
-            return Err(ModuleError::NotCalled { reason });
+        // Whoever asks may wait; it is charged to the owner's share.
+        let asked = Asked { patience: None, ..self.asked(module, message) };
+        if let Err(no_place) = self.workers.submit(&asked, job) {
+            return Err(ModuleError::NotCalled { reason: format!("{no_place}; try again") });
         }
         answered.await.map_err(|_| ModuleError::Host { reason: "the call panicked in the host".into() })
     }

@@ -46,30 +46,41 @@ impl Guest {
         let log = GuestLog::new(limits.log_bytes_max);
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES_MAX);
-        let wasi = WasiCtx::builder()
-            .stdout(LogPipe::stdout(&log))
-            .stderr(LogPipe::stderr(&log))
-            .wall_clock(StoppedClock(now_ms))
-            .monotonic_clock(StoppedClock(now_ms))
-            .secure_random(SmallRng::seed_from_u64(seed))
-            .insecure_random(SmallRng::seed_from_u64(!seed))
-            .insecure_random_seed(u128::from(seed))
-            .max_random_size(RANDOM_BYTES_MAX)
-            .build();
         Self {
             surroundings,
+            wasi: wasi(&log, now_ms, seed),
             log,
             memory: MemoryLimit { bytes_max: limits.memory_bytes_max, ..MemoryLimit::default() },
             time: TimeLimit::default(),
             now_ms,
-            wasi,
             table,
         }
+    }
+
+    /// Makes clocks, random numbers and log what they would be in a guest of its own. Memory stays counted.
+    pub(super) fn renew(&mut self, limits: &GuestLimits, now_ms: UnixMs, seed: u64) {
+        self.log.renew(limits.log_bytes_max);
+        self.now_ms = now_ms;
+        self.wasi = wasi(&self.log, now_ms, seed);
     }
 
     pub(super) fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }
+}
+
+/// WASI as a guest sees it: nothing but the log, clocks that stand at `now_ms`, and random numbers that follow from `seed`.
+fn wasi(log: &GuestLog, now_ms: UnixMs, seed: u64) -> WasiCtx {
+    WasiCtx::builder()
+        .stdout(LogPipe::stdout(log))
+        .stderr(LogPipe::stderr(log))
+        .wall_clock(StoppedClock(now_ms))
+        .monotonic_clock(StoppedClock(now_ms))
+        .secure_random(SmallRng::seed_from_u64(seed))
+        .insecure_random(SmallRng::seed_from_u64(!seed))
+        .insecure_random_seed(u128::from(seed))
+        .max_random_size(RANDOM_BYTES_MAX)
+        .build()
 }
 
 impl WasiView for Guest {
@@ -78,8 +89,8 @@ impl WasiView for Guest {
     }
 }
 
-/// The bounds of one call.
-#[derive(Clone, Debug)]
+/// The bounds of one call, and of calls at once and after each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuestLimits {
     /// Summed over all memories and tables.
     pub memory_bytes_max: usize,
@@ -89,6 +100,10 @@ pub struct GuestLimits {
     pub time_limit_ms: u64,
     /// What it may log.
     pub log_bytes_max: usize,
+    /// Calls of the module that may run at once.
+    pub instances: usize,
+    /// Calls that one instance may serve; 1: a fresh one for every call.
+    pub reuse: u64,
 }
 
 impl GuestLimits {
@@ -100,6 +115,8 @@ impl GuestLimits {
             fuel_max: settings.fuel_max,
             time_limit_ms: settings.time_limit_ms,
             log_bytes_max: size(settings.log_bytes_max),
+            instances: size(settings.instances_per_module_max),
+            reuse: 1,
         }
     }
 }

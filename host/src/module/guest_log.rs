@@ -84,6 +84,12 @@ impl GuestLog {
         }
     }
 
+    /// Forgets what was said, and keeps as many bytes again.
+    pub fn renew(&self, bytes_max: usize) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Buffer { said: LogLines::default(), bytes_left: bytes_max };
+    }
+
     /// Takes out what was said.
     pub fn take(&self) -> LogLines {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).said)

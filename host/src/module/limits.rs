@@ -21,13 +21,24 @@ pub struct LimitProblem {
     pub target: Value,
 }
 
-/// The limits that there are, with what each may be: from so much that a module can run at all, to the operator's own.
-fn bounds(settings: &ModuleSettings) -> [(&'static str, RangeInclusive<u64>); 4] {
+/// A limit that there is.
+struct Limit {
+    key: &'static str,
+    /// From so much that a module can run at all, to the operator's own.
+    range: RangeInclusive<u64>,
+    /// The operator's setting, in the section `modules`.
+    setting: &'static str,
+}
+
+fn known(settings: &ModuleSettings) -> [Limit; 6] {
+    let limit = |key, range, setting| Limit { key, range, setting };
     [
-        ("time_limit_ms", 1..=settings.time_limit_ms),
-        ("fuel_max", 100_000..=settings.fuel_max),
-        ("memory_bytes_max", 1_048_576..=settings.memory_bytes_max),
-        ("log_bytes_max", 0..=settings.log_bytes_max),
+        limit("time_limit_ms", 1..=settings.time_limit_ms, "time_limit_ms"),
+        limit("fuel_max", 100_000..=settings.fuel_max, "fuel_max"),
+        limit("memory_bytes_max", 1_048_576..=settings.memory_bytes_max, "memory_bytes_max"),
+        limit("log_bytes_max", 0..=settings.log_bytes_max, "log_bytes_max"),
+        limit("instances", 1..=settings.instances_per_module_max, "instances_per_module_max"),
+        limit("reuse", 1..=settings.reuse_max, "reuse_max"),
     ]
 }
 
@@ -41,20 +52,23 @@ pub fn of_calls(limits: &Object, settings: &ModuleSettings) -> GuestLimits {
         fuel_max: own("fuel_max", settings.fuel_max),
         time_limit_ms: own("time_limit_ms", settings.time_limit_ms),
         log_bytes_max: size("log_bytes_max", settings.log_bytes_max),
+        instances: size("instances", settings.instances_per_module_max),
+        // Who says nothing gets a fresh instance every time.
+        reuse: limits.get("reuse").and_then(Value::as_u64).map_or(1, |own| own.min(settings.reuse_max)),
     }
 }
 
 /// All that is wrong with these limits.
 pub fn problems(limits: &Object, settings: &ModuleSettings) -> Vec<LimitProblem> {
-    let bounds = bounds(settings);
+    let limits_known = known(settings);
     let mut problems = Vec::new();
     for (key, value) in limits {
         let mut wrong = |code, message: String, target| {
             problems.push(LimitProblem { key: key.clone(), code, message, target });
         };
-        let Some((_, range)) = bounds.iter().find(|(known, _)| known == key) else {
-            let known: Vec<_> = bounds.iter().map(|(known, _)| known).collect();
-            wrong("enum", "there is no such limit".into(), json!(known));
+        let Some(Limit { range, setting, .. }) = limits_known.iter().find(|known| known.key == key) else {
+            let keys: Vec<_> = limits_known.iter().map(|known| known.key).collect();
+            wrong("enum", "there is no such limit".into(), json!(keys));
             continue;
         };
         match value.as_u64() {
@@ -63,7 +77,7 @@ pub fn problems(limits: &Object, settings: &ModuleSettings) -> Vec<LimitProblem>
                 wrong("minimum", format!("{number} is too little for any module"), json!(range.start()));
             }
             Some(number) if number > *range.end() => {
-                let message = format!("{number} is over the operator's own limit (modules.{key})");
+                let message = format!("{number} is over the operator's own limit (modules.{setting})");
                 wrong("maximum", message, json!(range.end()));
             }
             Some(_) => {}
@@ -85,6 +99,11 @@ mod tests {
 
     #[test]
     fn limits_are_numbers_under_the_ceilings() {
+        assert_eq!(found(json!({"instances": 1, "reuse": 1000})), []);
+        assert_eq!(
+            found(json!({"instances": 0, "reuse": 1001})).iter().map(|(_, code)| *code).collect::<Vec<_>>(),
+            ["minimum", "maximum"]
+        );
         assert_eq!(found(json!({"time_limit_ms": 10, "log_bytes_max": 0, "fuel_max": 100_000})), []);
         let wrong = json!({"time_limit_ms": 0, "fuel_max": u64::MAX, "memory_bytes_max": "1", "workers": 1});
         let expected = [
@@ -103,5 +122,6 @@ mod tests {
         let limits = of_calls(limits.as_object().expect("an object"), &settings);
         assert_eq!((limits.time_limit_ms, limits.fuel_max), (7, settings.fuel_max));
         assert_eq!(limits.memory_bytes_max as u64, settings.memory_bytes_max);
+        assert_eq!((limits.instances as u64, limits.reuse), (settings.instances_per_module_max, 1));
     }
 }

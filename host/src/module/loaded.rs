@@ -1,5 +1,6 @@
 //! One module: a component that was compiled, checked and asked for its metadata, and the calls into it.
 
+mod handing;
 mod rehearsal;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
@@ -21,7 +22,9 @@ use super::{
     guest_log::{Level, LogLines},
     limits,
     quarantine::Quarantine,
+    reuse::{IdleInstances, Reuse},
     sandbox::{Called, Prepared},
+    workers::pace::Pace,
     world::World,
 };
 use crate::{
@@ -69,6 +72,9 @@ pub struct Module {
     bounds: Bounds,
     operators: OperatorIds,
     pub(super) quarantine: Quarantine,
+    /// How long its calls have taken of late.
+    pub(super) pace: Pace,
+    reuse: Reuse,
 }
 
 /// The ids of the operator's modules, as they are now: events of their names are theirs alone to make.
@@ -109,6 +115,8 @@ pub struct Loader {
     pub firing: Arc<FiringSettings>,
     /// Kept by the registry.
     pub operators: OperatorIds,
+    /// Where instances wait that are used more than once.
+    pub idle: Arc<IdleInstances>,
 }
 
 impl Loader {
@@ -127,11 +135,13 @@ impl Loader {
         let metadata = self.metadata(&prepared, &surroundings, &limits, now_ms)?;
         let bindings = self.bindings(&prepared, &surroundings, &limits, now_ms)?;
         let id = metadata.id.clone();
-        Ok(Module {
-            digest: digest_of(component),
-            origin,
-            ..self.module(id, metadata, bindings, prepared, surroundings)
-        })
+        let mut module = self.module(id, metadata, bindings, prepared, surroundings);
+        module.digest = digest_of(component);
+        if matches!(origin, Origin::Folder(_)) {
+            module.bounds.guest.reuse = self.modules.dir_reuse.min(self.modules.reuse_max);
+        }
+        module.origin = origin;
+        Ok(module)
     }
 
     /// Loads a version of a tenant's module. What the check has found out about it is not asked again. As slow as
@@ -251,6 +261,8 @@ impl Loader {
             bounds: Bounds::new(&self.modules, &self.firing),
             operators: Arc::clone(&self.operators),
             quarantine: Quarantine::new(&self.modules),
+            pace: Pace::default(),
+            reuse: self.idle.for_version(),
         }
     }
 }
@@ -309,24 +321,6 @@ impl Module {
     /// Why it is in quarantine, when it is.
     pub fn quarantine(&self) -> Option<Arc<String>> {
         self.quarantine.reason()
-    }
-
-    /// Hands the message to a fresh instance. Blocks; for the workers' threads only.
-    pub fn handle(&self, message: &Message) -> Called<Handled> {
-        let raw = as_handed_in(message);
-        let mut surroundings = self.surroundings.clone();
-        // A tenant's post sees its own subtree, whoever's module it goes through.
-        if message.within.is_some() {
-            surroundings.within.clone_from(&message.within);
-        }
-        let called = self.prepared.call(
-            surroundings,
-            &self.bounds.guest,
-            message.received_ms,
-            seed(message),
-            |module, store| module.call_handle_event(store, &raw),
-        );
-        self.judged(called, message)
     }
 
     /// What the host makes of a component's answer.
@@ -415,28 +409,6 @@ impl Module {
         }
         Ok(Arc::new(hook))
     }
-}
-
-/// The message as the contract has it.
-fn as_handed_in(message: &Message) -> wit::Message {
-    wit::Message {
-        source: message.source.as_str().to_owned(),
-        exchange: message.exchange.clone(),
-        routing_key: message.routing_key.clone(),
-        category: message.category.clone(),
-        name: message.name.clone(),
-        account_id: message.account.as_ref().map(AccountId::to_string),
-        received_ms: message.received_ms,
-        body: message.body.clone(),
-    }
-}
-
-/// The same message gives the same random numbers.
-fn seed(message: &Message) -> u64 {
-    let text = message.message_id.as_deref().unwrap_or(&message.routing_key);
-    text.bytes().fold(message.received_ms ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
 }
 
 /// A trap with what the SDKs log before it (a panic's text, an exception's): it says more than "unreachable".

@@ -2,7 +2,10 @@
 //!
 //! Runs on the worker threads of [`super::workers`] only; a call blocks its thread until it ends or its time does.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::{
@@ -95,7 +98,7 @@ impl<W: World> Prepared<W> {
         let began = Instant::now();
         let mut store = store(&self.engine, surroundings, limits, now_ms, seed);
         match arm(&mut store, limits).and_then(|()| W::instantiate(&self.pre, &mut store)) {
-            Ok(exports) => Ok(Instance { store, exports, limits: limits.clone(), began }),
+            Ok(exports) => Ok(Instance { store, exports, limits: limits.clone(), began, served: 0 }),
             Err(error) => Err(Failed {
                 error: classify(&error, store.data(), limits),
                 log: store.data().log.take(),
@@ -145,6 +148,8 @@ pub struct Instance<W: World = WebhookModule> {
     limits: GuestLimits,
     /// When the call under way began.
     began: Instant,
+    /// Calls that it has served.
+    served: u64,
 }
 
 /// An instance that could not be made.
@@ -164,6 +169,7 @@ impl<T> From<Failed> for Called<T> {
 impl<W: World> Instance<W> {
     /// Makes one call. After one that failed the instance must not be called again.
     pub fn call<T>(&mut self, call: impl FnOnce(&W, &mut Store<Guest>) -> wasmtime::Result<T>) -> Called<T> {
+        self.served += 1;
         let result = call(&self.exports, &mut self.store);
         let result = result.map_err(|error| classify(&error, self.store.data(), &self.limits));
         Called { result, log: self.store.data().log.take(), cost: cost(&self.store, &self.limits, self.began) }
@@ -173,6 +179,27 @@ impl<W: World> Instance<W> {
     pub fn rearm(&mut self) -> wasmtime::Result<()> {
         self.began = Instant::now();
         arm(&mut self.store, &self.limits)
+    }
+
+    /// Makes it ready to be called as one of its own would be: fuel, time, log, clocks and random numbers anew. What its
+    /// memory holds stays, and stays counted.
+    pub fn renew(&mut self, now_ms: UnixMs, seed: u64) -> wasmtime::Result<()> {
+        self.store.data_mut().renew(&self.limits, now_ms, seed);
+        self.rearm()
+    }
+
+    /// Whether one that is made for such a call would be given the same.
+    pub fn is_under(&self, surroundings: &Surroundings, limits: &GuestLimits) -> bool {
+        let own = &self.store.data().surroundings;
+        own.within == surroundings.within
+            && (Arc::ptr_eq(&own.settings, &surroundings.settings) || own.settings == surroundings.settings)
+            && self.limits == *limits
+    }
+
+    /// Whether it may serve another call, after one that ended well: it has served fewer than it may, and was refused no
+    /// memory.
+    pub fn may_serve_again(&self) -> bool {
+        self.served < self.limits.reuse && self.store.data().memory.refused.is_none()
     }
 }
 
@@ -200,7 +227,8 @@ fn arm(store: &mut Store<Guest>, limits: &GuestLimits) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn thread_cpu_time() -> Duration {
+/// The CPU time that this thread has used.
+pub(super) fn thread_cpu_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }

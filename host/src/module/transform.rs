@@ -12,7 +12,9 @@ use super::{
     guest::{GuestLimits, Surroundings},
     loaded::{Loader, bounded, with_last_words},
     quarantine::Quarantine,
+    reuse::{Circumstances, Reuse},
     sandbox::{Called, Prepared},
+    workers::pace::Pace,
 };
 use crate::{
     account::AccountTree,
@@ -33,9 +35,12 @@ pub struct Transform {
     pub digest: String,
     /// What it has done wrong of late.
     pub quarantine: Quarantine,
+    /// How long its calls have taken of late.
+    pub(super) pace: Pace,
     prepared: Prepared<WebhookTransform>,
     accounts: Arc<AccountTree>,
     limits: GuestLimits,
+    reuse: Reuse,
 }
 
 /// What a component is registered as.
@@ -82,34 +87,48 @@ impl Loader {
             version,
             digest: hex::encode(digest::digest(&digest::SHA256, component).as_ref()),
             quarantine: Quarantine::new(&self.modules),
+            pace: Pace::default(),
             prepared,
             accounts,
             limits: GuestLimits::new(&self.modules),
+            reuse: self.idle.for_version(),
         })
     }
 }
 
 impl Transform {
-    /// Hands the firing to a fresh instance; `None`: it is dropped. Blocks; for the workers' threads only.
+    /// Calls of it that may run at once, under these limits.
+    pub fn instances_max(&self, input: &TransformInput) -> usize {
+        input.limits.as_ref().unwrap_or(&self.limits).instances
+    }
+
+    /// Hands the firing to an instance, fresh or used before as the transform's owner has it; `None`: it is dropped. Blocks;
+    /// for the workers' threads only.
     pub fn call(&self, input: &TransformInput) -> Called<Option<wit::Firing>> {
         self.call_among(&self.accounts, input)
     }
 
     /// As [`Self::call`], in another tree of accounts.
     pub fn call_among(&self, accounts: &Arc<AccountTree>, input: &TransformInput) -> Called<Option<wit::Firing>> {
-        let surroundings = Surroundings {
-            accounts: Arc::clone(accounts),
-            within: Some(input.account.clone()),
-            settings: Arc::clone(&input.settings),
+        let circumstances = Circumstances {
+            account: Some(&input.account),
+            surroundings: Surroundings {
+                accounts: Arc::clone(accounts),
+                within: Some(input.account.clone()),
+                settings: Arc::clone(&input.settings),
+            },
+            limits: input.limits.as_ref().unwrap_or(&self.limits),
+            now_ms: input.now_ms,
+            seed: seed(&input.firing.webhook_id),
         };
-        let called = self.prepared.call(
-            surroundings,
-            input.limits.as_ref().unwrap_or(&self.limits),
-            input.now_ms,
-            seed(&input.firing.webhook_id),
-            |transform, store| transform.call_transform(store, &input.firing),
-        );
+        let (called, instance) = self
+            .reuse
+            .call(&self.prepared, circumstances, |transform, store| transform.call_transform(store, &input.firing));
         let Called { result, log, cost } = called;
+        // Also one that refused a firing in words of its own is not used again.
+        if let (Some(instance), Ok(Ok(_))) = (instance, &result) {
+            self.reuse.keep(&input.account, instance);
+        }
         let result = match result {
             Ok(Ok(firing)) => Ok(firing),
             Ok(Err(reason)) => Err(ModuleError::Failed { reason: bounded(&reason) }),

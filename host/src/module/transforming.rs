@@ -12,6 +12,7 @@ use super::{
     sandbox::{Called, Cost},
     transform::{TransformInput, TransformName},
     transform_table::{FoundTransform, NoTransform, UsableTransform},
+    workers::lines::Asked,
 };
 use crate::{hook::TransformUse, message::AccountId};
 
@@ -60,6 +61,16 @@ impl Modules {
             return not_called(format!("it is in quarantine: {reason}"));
         }
         let (answer, answered) = oneshot::channel();
+        let (account, mean) = (input.account.clone(), transform.pace.mean());
+        let asked = Asked {
+            module: &transform.id,
+            account: Some(&account),
+            mean,
+            patience: Some(patience),
+            // Whoever waits gives up by themselves.
+            leaves: false,
+            at_once_max: transform.instances_max(&input),
+        };
         let job = {
             let (transform, charging) = (Arc::clone(transform), self.charging.clone());
             move || {
@@ -68,6 +79,7 @@ impl Modules {
                     return;
                 }
                 let Called { result, log, cost } = transform.call(&input);
+                transform.pace.note(cost.time_us);
                 let result = result.and_then(|given| {
                     given.map(|firing| check(firing).map_err(|reason| ModuleError::Output { reason })).transpose()
                 });
@@ -79,8 +91,8 @@ impl Modules {
                 drop(answer.send((called.result, called.cost)));
             }
         };
-        if self.workers.submit(&transform.id, Box::new(job)).is_err() {
-            return not_called("as many of its calls wait as may (modules.queue_max)".into());
+        if let Err(no_place) = self.workers.submit(&asked, Box::new(job)) {
+            return not_called(no_place.to_string());
         }
         match timeout(patience, answered).await {
             Ok(Ok(transformed)) => transformed,

@@ -1,87 +1,77 @@
-//! The threads that run modules, and the queue in front of them.
+//! The threads that run modules, and the lines in front of them.
 //!
-//! Guests never run on tokio's threads: one that does not yield would stop its timers. Calls wait in a queue a module,
-//! bounded; a worker takes the next call from the module that has used the least time so far, and one module keeps at
-//! most its share of the workers busy. So a module that takes its 50 ms for every call delays its own messages only.
+//! Guests never run on tokio's threads: one that does not yield would stop its timers. A call stands in its module's line
+//! ([`lines`]) until a worker takes it. The workers are shared out by account and module, by the CPU time that calls used,
+//! and no account keeps more than its share of them busy. So a module that takes its 50 ms for every call delays its own
+//! messages only; and those not for long: a call that would stand in line for too long gets no place, and one that does
+//! all the same is taken out. Whoever asked sees its channel closed without an answer, and stores the call.
+
+pub mod lines;
+pub mod pace;
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use wasmtime::Engine;
 
-use super::engine::Engines;
-use crate::{message::ModuleId, settings::ModuleSettings};
+use self::lines::{Asked, LineBounds, Lines, NoPlace};
+use super::{engine::Engines, sandbox::thread_cpu_time};
+use crate::settings::ModuleSettings;
 
-/// One call, ready to run; it answers through a channel of its own.
+/// One call, ready to run; it answers through a channel of its own, which closes when it is taken out of the line.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// The workers. They end when this is dropped, after the calls under way.
+/// The workers. They end when this is dropped, after the calls that wait.
 pub struct Workers {
     queue: Arc<Queue>,
-    queue_max: usize,
 }
 
 struct Queue {
     state: Mutex<State>,
     ready: Condvar,
-    /// Workers that one module may keep busy.
-    share: usize,
+    closing: Condvar,
 }
 
-#[derive(Default)]
 struct State {
-    lines: HashMap<ModuleId, Line>,
+    lines: Lines<Job>,
     closed: bool,
     idle: usize,
 }
 
-/// The calls of one module that wait.
-#[derive(Default)]
-struct Line {
-    jobs: VecDeque<Job>,
-    running: usize,
-    used: Duration,
-}
-
-/// The module has as many calls waiting as it may.
-#[derive(Debug)]
-pub struct LineFull;
-
 impl Workers {
     /// Starts the threads.
     pub fn start(engines: &Engines, settings: &ModuleSettings) -> std::io::Result<Self> {
+        let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let workers = match usize::try_from(settings.workers).unwrap_or(usize::MAX) {
+        let workers = match size(settings.workers) {
             0 => cores,
             n => n,
         };
-        let share = (workers * usize::try_from(settings.share_percent).unwrap_or(100) / 100).max(1);
-        let queue = Arc::new(Queue { state: Mutex::default(), ready: Condvar::new(), share });
+        let bounds = LineBounds {
+            waiting_max: size(settings.queue_max),
+            share: (workers * size(settings.share_percent) / 100).max(1),
+            account_at_once_max: size(settings.instances_per_account_max),
+        };
+        let state = State { lines: Lines::new(bounds), closed: false, idle: 0 };
+        let queue = Arc::new(Queue { state: Mutex::new(state), ready: Condvar::new(), closing: Condvar::new() });
         for n in 0..workers {
             let (queue, engines) = (Arc::clone(&queue), engines.clone());
             std::thread::Builder::new().name(format!("module-{n}")).spawn(move || work(&queue, &engines))?;
         }
-        Ok(Self { queue, queue_max: usize::try_from(settings.queue_max).unwrap_or(usize::MAX) })
+        let every = Duration::from_millis((settings.wait_ms_max / 4).max(1));
+        let watched = Arc::clone(&queue);
+        std::thread::Builder::new().name("module-lines".into()).spawn(move || watch_lines(&watched, every))?;
+        Ok(Self { queue })
     }
 
     /// Puts a call into its module's line.
-    pub fn submit(&self, module: &ModuleId, job: Job) -> Result<(), LineFull> {
-        let mut state = self.queue.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if !state.lines.contains_key(module) {
-            // One that was idle does not get back the time that it did not use.
-            let used = state.lines.values().filter(|line| line.is_busy()).map(|line| line.used).min();
-            state.lines.insert(module.clone(), Line { used: used.unwrap_or_default(), ..Line::default() });
-        }
-        let Some(line) = state.lines.get_mut(module) else { return Err(LineFull) };
-        if line.jobs.len() >= self.queue_max {
-            return Err(LineFull);
-        }
-        line.jobs.push_back(job);
+    pub fn submit(&self, asked: &Asked<'_>, job: Job) -> Result<(), NoPlace> {
+        let now = Instant::now();
+        let mut state = self.queue.state();
+        let may_run = state.lines.put(asked, job, now)?;
         // A worker that could not take it would wake for nothing, which costs more than the call.
-        let may_run = line.running < self.queue.share;
         let is_worker_idle = state.idle > 0;
         drop(state);
         if may_run && is_worker_idle {
@@ -89,73 +79,57 @@ impl Workers {
         }
         Ok(())
     }
+
+    /// How many such calls would find a place that is not further back than `wait`.
+    pub fn room(&self, asked: &Asked<'_>, wait: Duration) -> usize {
+        self.queue.state().lines.room(asked, wait)
+    }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.queue.state.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.queue.state().closed = true;
         self.queue.ready.notify_all();
+        self.queue.closing.notify_all();
     }
 }
 
-impl Line {
-    fn is_busy(&self) -> bool {
-        self.running > 0 || !self.jobs.is_empty()
-    }
-}
-
-impl State {
-    /// The next call: of the modules that may run one, that which has used the least.
-    fn take(&mut self, share: usize) -> Option<(ModuleId, Job)> {
-        let (module, line) = self
-            .lines
-            .iter_mut()
-            .filter(|(_, line)| line.running < share && !line.jobs.is_empty())
-            .min_by_key(|(_, line)| line.used)?;
-        let job = line.jobs.pop_front()?;
-        line.running += 1;
-        Some((module.clone(), job))
-    }
-
-    /// Whether another worker would find something.
-    fn has_runnable(&self, share: usize) -> bool {
-        self.lines.values().any(|line| line.running < share && !line.jobs.is_empty())
-    }
-
-    fn finish(&mut self, module: &ModuleId, took: Duration) {
-        if let Some(line) = self.lines.get_mut(module) {
-            line.running -= 1;
-            line.used += took;
-            if !line.is_busy() {
-                self.lines.remove(module);
-            }
-        }
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn work(queue: &Queue, engines: &Engines) {
     Engine::tls_eager_initialize();
-    let mut state = queue.state.lock().unwrap_or_else(PoisonError::into_inner);
+    // CPU time is read once a call, at its end; what this thread did between two calls is next to nothing, unless it slept.
+    let (mut cpu_before, mut has_slept) = (Duration::ZERO, true);
+    let mut state = queue.state();
     loop {
-        match state.take(queue.share) {
-            Some((module, job)) => {
-                let leaves_more = state.idle > 0 && state.has_runnable(queue.share);
+        match state.lines.take() {
+            Some((job, turn)) => {
+                let leaves_more = state.idle > 0 && state.lines.has_runnable();
                 drop(state);
                 if leaves_more {
                     queue.ready.notify_one();
                 }
-                let began = Instant::now();
+                if std::mem::take(&mut has_slept) {
+                    cpu_before = thread_cpu_time();
+                }
                 let running = engines.running();
-                // A panic in a host function must not take the worker with it; the caller sees its channel closed.
+                // A panic in a host function must not take the worker with it.
                 if std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).is_err() {
-                    tracing::error!(%module, "a call of the module panicked in the host; this is a fault of Hookbox");
+                    tracing::error!("a call of a module panicked in the host; this is a fault of Hookbox");
                 }
                 drop(running);
-                state = queue.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.finish(&module, began.elapsed());
+                let cpu = thread_cpu_time();
+                let took = cpu.saturating_sub(std::mem::replace(&mut cpu_before, cpu));
+                state = queue.state();
+                state.lines.finish(&turn, took);
             }
             None if state.closed => return,
             None => {
+                has_slept = true;
                 state.idle += 1;
                 state = queue.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
                 state.idle -= 1;
@@ -164,45 +138,80 @@ fn work(queue: &Queue, engines: &Engines) {
     }
 }
 
+/// Takes out of the lines, now and then, the calls that stand in them for too long. A thread, because the workers may all be
+/// busy then.
+fn watch_lines(queue: &Queue, every: Duration) {
+    let mut state = queue.state();
+    while !state.closed {
+        let late = state.lines.take_out_late(Instant::now());
+        if !late.is_empty() {
+            // Whoever is told may do so without the lock.
+            drop(state);
+            drop(late);
+            state = queue.state();
+            continue;
+        }
+        state = queue.closing.wait_timeout(state, every).unwrap_or_else(PoisonError::into_inner).0;
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    };
+
     use super::*;
+    use crate::{message::ModuleId, settings::Settings};
 
-    fn state(lines: &[(&str, usize, u64)]) -> State {
-        let mut state = State::default();
-        for (module, jobs, used_ms) in lines {
-            let jobs = (0..*jobs).map(|_| Box::new(|| ()) as Job).collect();
-            let line = Line { jobs, running: 0, used: Duration::from_millis(*used_ms) };
-            state.lines.insert(ModuleId::from(*module), line);
+    fn workers(workers: u64, wait_ms_max: u64) -> Workers {
+        let settings = ModuleSettings { workers, share_percent: 100, wait_ms_max, ..Settings::default().modules };
+        Workers::start(&Engines::new(&settings).unwrap(), &settings).unwrap()
+    }
+
+    fn asked(module: &ModuleId, at_once_max: usize, wait_ms: u64) -> Asked<'_> {
+        let patience = Some(Duration::from_millis(wait_ms));
+        Asked { module, account: None, mean: Duration::ZERO, patience, leaves: true, at_once_max }
+    }
+
+    #[test]
+    fn a_module_has_no_more_instances_at_once_than_its_limit() {
+        let (workers, module) = (workers(4, 60_000), ModuleId::from("crm"));
+        let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (ended, ends) = mpsc::channel();
+        for _ in 0..200 {
+            let (running, most, ended) = (Arc::clone(&running), Arc::clone(&most), ended.clone());
+            let job = move || {
+                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                for _ in 0..100 {
+                    std::thread::yield_now();
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+                ended.send(()).unwrap();
+            };
+            workers.submit(&asked(&module, 2, 60_000), Box::new(job)).expect("a place");
         }
-        state
-    }
-
-    fn next(state: &mut State, share: usize) -> Option<String> {
-        state.take(share).map(|(module, _)| module.to_string())
-    }
-
-    #[test]
-    fn the_module_that_used_least_goes_first() {
-        let mut state = state(&[("greedy", 9, 50), ("modest", 9, 1)]);
-        assert_eq!(next(&mut state, 8).as_deref(), Some("modest"));
-        state.finish(&"modest".into(), Duration::from_millis(100));
-        assert_eq!(next(&mut state, 8).as_deref(), Some("greedy"));
+        for _ in 0..200 {
+            ends.recv().unwrap();
+        }
+        assert_eq!(most.load(Ordering::SeqCst), 2);
     }
 
     #[test]
-    fn no_module_takes_more_than_its_share() {
-        let mut state = state(&[("greedy", 9, 0), ("modest", 1, 50)]);
-        assert_eq!(next(&mut state, 1).as_deref(), Some("greedy"));
-        assert_eq!(next(&mut state, 1).as_deref(), Some("modest"));
-        assert_eq!(next(&mut state, 1), None);
-    }
-
-    #[test]
-    fn a_line_that_is_done_is_forgotten() {
-        let mut state = state(&[("one", 1, 0)]);
-        assert!(next(&mut state, 1).is_some());
-        state.finish(&"one".into(), Duration::ZERO);
-        assert!(state.lines.is_empty());
+    fn whoever_stands_in_line_for_too_long_is_told_although_all_workers_are_busy() {
+        let (workers, module) = (workers(1, 20), ModuleId::from("slow"));
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        let (began, begins) = mpsc::channel();
+        let slow = move || {
+            began.send(()).unwrap();
+            goes_on.recv().unwrap();
+        };
+        workers.submit(&asked(&module, 1, 20), Box::new(slow)).expect("a place");
+        begins.recv().unwrap();
+        let (answer, answered) = mpsc::channel::<()>();
+        workers.submit(&asked(&module, 1, 20), Box::new(move || answer.send(()).unwrap())).expect("a place");
+        assert!(answered.recv().is_err(), "it was taken out unmade");
+        go_on.send(()).unwrap();
     }
 }

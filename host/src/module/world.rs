@@ -11,7 +11,7 @@ use super::{
 };
 
 /// One world. Both import the same, so a component of either is linked in the same way ([`super::imports`]).
-pub trait World: Sized {
+pub trait World: Sized + Send + 'static {
     /// As WIT writes it.
     const NAME: &'static str;
     /// A component whose exports were looked up, ready to be instantiated any number of times.

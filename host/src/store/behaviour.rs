@@ -14,6 +14,7 @@ pub(crate) mod module_costs;
 pub(crate) mod module_faults;
 pub(crate) mod origins;
 pub(crate) mod registered_modules;
+pub(crate) mod stored_calls;
 pub(crate) mod undelivered;
 pub(crate) mod upkeep;
 

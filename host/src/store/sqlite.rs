@@ -20,6 +20,7 @@ mod numbers;
 mod opening;
 mod origins;
 mod registered_modules;
+mod stored_calls;
 mod upkeep;
 
 use std::sync::{Arc, atomic::AtomicUsize};

@@ -28,6 +28,9 @@ pub mod transform {
     pub use hookbox::webhook::{log, settings, types};
 }
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use bindings::hookbox::webhook::types::{Binding, Event, ExchangeKind, Message, Metadata};
 
 /// Exports a module of this id whose `handle-event` is this function of the message.
@@ -97,4 +100,24 @@ pub fn event(id: &str, message: Message, payload: String) -> Vec<Event> {
         inline_hook: None,
     });
     event.into_iter().collect()
+}
+
+/// The number of this name in a JSON body; 0 when there is none.
+pub fn number(body: &str, name: &str) -> u64 {
+    let value = body.split(&format!("\"{name}\":")).nth(1).unwrap_or_default();
+    let digits: String = value.trim_start().chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap_or(0)
+}
+
+/// One event that tells how many calls this instance has served, and what its clock says; and a line of log. Traps when
+/// the body has a `Trap` that is not 0.
+#[allow(clippy::disallowed_methods, clippy::print_stdout, reason = "it shows what a guest gets of clock and log")]
+pub fn count(message: Message) -> Vec<Event> {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let calls = CALLS.fetch_add(1, Ordering::Relaxed) + 1;
+    assert_eq!(number(&message.body, "Trap"), 0, "the message asks for a trap");
+    println!("{}", "a".repeat(100));
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let received_ms = message.received_ms;
+    event("counter", message, format!("{{\"calls\":{calls},\"now_ms\":{now_ms},\"received_ms\":{received_ms}}}"))
 }

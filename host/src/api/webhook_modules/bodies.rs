@@ -16,9 +16,10 @@ pub struct ModuleBody {
     /// Texts that the component asks for by their names; at most `modules.settings_bytes_max`.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Value>,
-    /// `time_limit_ms`, `fuel_max`, `memory_bytes_max`, `log_bytes_max`, each a number under the
+    /// `time_limit_ms`, `fuel_max`, `memory_bytes_max`, `log_bytes_max`, `instances` (calls that run at once) and `reuse`
+    /// (calls that one instance may serve; 1, the default: a fresh one for every call), each a number under the
     /// operator's own.
-    #[schema(value_type = Option<Object>, example = json!({"time_limit_ms": 20}))]
+    #[schema(value_type = Option<Object>, example = json!({"time_limit_ms": 20, "reuse": 100}))]
     pub limits: Option<Value>,
     /// Whether the accounts below may use it too.
     pub offered: Option<bool>,
@@ -56,6 +57,8 @@ pub struct StoredModule {
     /// Its own limits; its owner's to see.
     #[schema(value_type = Option<Object>)]
     pub limits: Option<Value>,
+    /// Calls that are stored, because the module was over its share of the workers, and made later; its owner's to see.
+    pub stored_calls: Option<u64>,
     /// When it was made, in KAZOO's seconds (since the year 0).
     pub created: u64,
 }

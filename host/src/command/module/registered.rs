@@ -99,6 +99,7 @@ impl One {
             ("offered", text(&module["offered"])),
             ("settings", text(&module["settings"])),
             ("limits", text(&module["limits"])),
+            ("waiting", text(&module["stored_calls"])),
             ("created", time(&module["created"])),
             ("state", text(&module["state"])),
             ("set aside", text(&module["set_aside"])),

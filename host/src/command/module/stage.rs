@@ -31,6 +31,7 @@ use crate::{
         guest::{GuestLimits, Surroundings},
         guest_log::{Level, LogLines},
         loaded::Loader,
+        reuse::IdleInstances,
         sandbox::{Called, Cost},
         transform::TransformName,
     },
@@ -92,6 +93,7 @@ impl Sandbox {
             modules: settings.modules.clone(),
             firing,
             operators: Arc::default(),
+            idle: Arc::new(IdleInstances::new(&settings.modules)),
         });
         Ok(Stage { settings, loader })
     }

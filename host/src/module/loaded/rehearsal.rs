@@ -3,13 +3,17 @@
 
 use std::sync::Arc;
 
-use super::{Handled, Module, as_handed_in, seed};
+use super::{
+    Handled, Module,
+    handing::{as_handed_in, seed},
+};
 use crate::{
     message::Message,
     module::{
         ModuleError,
         guest::Surroundings,
         sandbox::{Called, Instance},
+        workers::pace::Pace,
     },
 };
 
@@ -37,11 +41,12 @@ impl Module {
             bounds: self.bounds.clone(),
             operators: Arc::clone(&self.operators),
             quarantine: self.quarantine.anew(),
+            pace: Pace::default(),
+            reuse: self.reuse.anew(),
         }
     }
 
-    /// An instance to be used more than once. Its clocks and random numbers are those that this message would have had in
-    /// an instance of its own.
+    /// An instance to be used more than once, beginning with this message.
     pub fn instance_for(&self, message: &Message) -> Result<UsedInstance<'_>, Called<Handled>> {
         let surroundings = self.surroundings.clone();
         let instance =
@@ -51,10 +56,10 @@ impl Module {
 }
 
 impl UsedInstance<'_> {
-    /// Hands the message to this instance, under the limits of one call. After a call that failed it must not be called
-    /// again.
+    /// Hands the message to this instance, under the limits of one call, with the clocks and random numbers that it would
+    /// have in an instance of its own. After a call that failed it must not be called again.
     pub fn handle(&mut self, message: &Message) -> Called<Handled> {
-        if let Err(error) = self.instance.rearm() {
+        if let Err(error) = self.instance.renew(message.received_ms, seed(message)) {
             let reason = format!("{error:#}");
             return Called {
                 result: Err(ModuleError::Host { reason }),

@@ -3,7 +3,7 @@
 use super::*;
 use crate::message::Source;
 
-fn letter(module: Option<&str>, owner: Option<&str>, at_ms: UnixMs) -> DeadLetter {
+pub(super) fn letter(module: Option<&str>, owner: Option<&str>, at_ms: UnixMs) -> DeadLetter {
     let message = Message {
         source: Source::Amqp,
         exchange: "callevt".into(),

@@ -201,6 +201,8 @@ impl SqliteStore {
             "DELETE FROM resend_jobs WHERE account IN (SELECT value FROM json_each(?))",
             "DELETE FROM firings WHERE account IN (SELECT value FROM json_each(?)) AND state = 1",
             "DELETE FROM firings WHERE account IN (SELECT value FROM json_each(?)) AND inline IS NOT NULL",
+            "DELETE FROM stored_calls WHERE (module, account) IN (SELECT module, account FROM stored_call_lines
+               WHERE account IN (SELECT value FROM json_each(?)))",
         ] {
             sqlx::query(statement).bind(&list).execute(&mut *transaction).await.map_err(&doing)?;
         }

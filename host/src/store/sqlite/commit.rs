@@ -25,15 +25,15 @@ const INDEXED_AT_ONCE: usize = 4096;
 const SIZES: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// The texts of one kind of statement, for each of [`SIZES`].
-struct Statements([Arc<str>; SIZES.len()]);
+pub(super) struct Statements([Arc<str>; SIZES.len()]);
 
 impl Statements {
-    fn new(head: &str, row: &str, tail: &str) -> Self {
+    pub(super) fn new(head: &str, row: &str, tail: &str) -> Self {
         Self(SIZES.map(|size| format!("{head}{}{tail}", vec![row; size].join(",")).into()))
     }
 
     /// Runs the statement over all rows, in their order.
-    async fn run<T>(
+    pub(super) async fn run<T>(
         &self,
         transaction: &mut Transaction<'_, Sqlite>,
         rows: Vec<T>,
@@ -52,11 +52,11 @@ impl Statements {
 }
 
 /// A parameter, in the form that the driver takes over without copying it again.
-fn text(value: &str) -> Arc<str> {
+pub(super) fn text(value: &str) -> Arc<str> {
     value.into()
 }
 
-type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
+pub(super) type Bound<'q> = Query<'q, Sqlite, SqliteArguments>;
 
 static INSERT_ATTEMPTS: LazyLock<Statements> = LazyLock::new(|| {
     Statements::new(

@@ -27,6 +27,14 @@ fn letter(row: &SqliteRow) -> StoreResult<DeadLetter> {
 
 impl SqliteStore {
     pub(super) async fn write_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64> {
+        Self::insert_dead_letter(&self.writer, letter).await
+    }
+
+    /// As [`Self::write_dead_letter`], with other changes.
+    pub(super) async fn insert_dead_letter(
+        executor: impl sqlx::SqliteExecutor<'_>,
+        letter: &DeadLetter,
+    ) -> StoreResult<i64> {
         let done = sqlx::query(
             "INSERT INTO dead_letters (at_ms, module, module_version, reason, owner, message) VALUES (?, ?, ?, ?, ?, ?)",
         )
@@ -36,7 +44,7 @@ impl SqliteStore {
         .bind(&letter.reason)
         .bind(letter.owner.as_ref().map(AccountId::as_str))
         .bind(json(&letter.message))
-        .execute(&self.writer)
+        .execute(executor)
         .await
         .map_err(failed("keep a dead letter"))?;
         Ok(done.last_insert_rowid())
