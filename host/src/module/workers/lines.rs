@@ -166,10 +166,10 @@ impl<J> Lines<J> {
     /// The next call to be made.
     pub fn take(&mut self) -> Option<(J, Turn)> {
         let next = self.busy.iter().copied().filter(|at| self.groups[*at].is_runnable());
-        let at = next.min_by_key(|at| self.groups[*at].used)?;
+        let at = next.min_by_key(|at| (self.groups[*at].used, self.groups[*at].running))?;
         let group = &mut self.groups[at];
         let runnable = group.lines.iter_mut().enumerate().filter(|(_, line)| line.is_runnable());
-        let (line_at, line) = runnable.min_by_key(|(_, line)| line.used)?;
+        let (line_at, line) = runnable.min_by_key(|(_, line)| (line.used, line.running))?;
         let waiting = line.waiting.pop_front()?;
         line.running += 1;
         line.running_of_module.fetch_add(1, Ordering::Relaxed);
