@@ -8,7 +8,7 @@ AS_GUEST := --target wasm32-wasip2 --profile guest --target-dir $(GUESTS)
 MODULES := $(patsubst guest-modules/%/Cargo.toml,--package hookbox-%,$(wildcard guest-modules/*/Cargo.toml))
 BENCH :=
 # What is measured is compiled as it would be shipped, but for link-time optimisation; the rest keeps its builds short.
-MEASURED := --config 'profile.dev.package.hookbox.opt-level=3' --workspace
+MEASURED := $(foreach ours,hookbox hookbox-tests,--config 'profile.dev.package.$(ours).opt-level=3') --workspace
 
 .PHONY: help demo test bench guests fmt wasm-target test-servers python-tools kit-tools
 
