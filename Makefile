@@ -31,6 +31,7 @@ bench: wasm-target test-servers kit-tools ## measure against the floor, on a pri
 	cargo bench $(MEASURED) --profile dev --bench guests
 	cargo bench $(MEASURED) --profile dev --bench rest
 	cargo bench $(MEASURED) --profile dev --bench pipeline -- $(BENCH)
+	cargo bench $(MEASURED) --profile dev --bench noisy_hooks
 
 guests: wasm-target ## build the modules alone, for WebAssembly
 	cd guest-modules && cargo build $(MODULES) $(AS_GUEST)

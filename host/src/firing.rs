@@ -1,12 +1,14 @@
 //! Stage 4, fire: one firing to its end.
 //!
 //! The cast: [`Firer`] makes tries of firings; [`transform`] says what a hook's transform may make of one, [`request`] says
-//! what goes out, [`client`] sends it, [`retry`] judges what came back; [`lanes`] keep hooks from taking each other's places; [`scheduler`] brings back what was stored.
+//! what goes out, [`client`] sends it, [`retry`] judges what came back; [`lanes`] and [`places`] keep hooks and accounts
+//! ([`shares`]) from taking each other's places; [`scheduler`] brings back what was stored, each hook in its [turn](turns);
+//! [`leases`] keeps what this process has under way its own; [`quota`] bounds what an account has waiting.
 //!
 //! The life of a firing: matched, it is tried at once. It ends with the row of its last attempt committed; or it is
 //! stored, to be tried later by whichever process claims it: because it failed and may be retried, because it is still
-//! open after `firing.park_after_ms`, or because its hook's places are taken. The message that it came of waits for
-//! neither receiver nor retry.
+//! open after `firing.park_after_ms` (at once, when its receiver is known to be slow), or because there is no place for it.
+//! The message that it came of waits for neither receiver nor retry.
 //!
 //! Guaranteed: each firing happens at least once, or is listed as undelivered with a reason. Not guaranteed: at most
 //! once (a process may die between a receiver's answer and the row that tells of it; the `webhook-id` is the same then),
@@ -15,6 +17,9 @@
 pub mod address_policy;
 pub mod client;
 pub mod lanes;
+pub mod leases;
+pub mod places;
+pub mod quota;
 pub mod request;
 pub mod transform;
 mod transforming;
@@ -22,7 +27,9 @@ pub mod retry;
 pub mod resend;
 pub mod resend_jobs;
 pub mod scheduler;
+pub mod shares;
 pub mod signature;
+pub mod turns;
 pub mod webhook_id;
 
 use std::{
@@ -36,7 +43,15 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::TaskTracker;
 
 use self::{
-    client::Client, lanes::Lanes, retry::Verdict, signature::Secret, transform::Rewritten, transforming::ToSend,
+    client::Client,
+    lanes::{Lanes, Permit},
+    leases::{Held, Leases},
+    places::{Full, Origin},
+    quota::Quota,
+    retry::Verdict,
+    signature::Secret,
+    transform::Rewritten,
+    transforming::ToSend,
 };
 use crate::{
     attempt::{Attempt, Fault, Outcome, SentRequest, disabler::Disabler, log::AttemptLog},
@@ -63,14 +78,20 @@ pub struct Firer {
     pub key: Arc<HostKey>,
     /// Sends.
     pub client: Client,
-    /// Places of each hook.
+    /// Places of each hook, and of all.
     pub lanes: Lanes,
+    /// What this process has under way of what is stored.
+    pub leases: Leases,
+    /// How many firings an account may have waiting.
+    pub quota: Quota,
     /// Where tries are recorded.
     pub log: Arc<AttemptLog>,
     /// Judges hooks that fail.
     pub disabler: Arc<Disabler>,
     /// KAZOO's `cluster_id`, written last into every payload.
     pub cluster_id: Arc<str>,
+    /// So many messages may wait `firing.park_after_ms` for receivers; when more do, each waits for less.
+    pub patient_messages: usize,
     /// What time it is.
     pub clock: Clock,
     /// Tells the scheduler that something was stored.
@@ -82,50 +103,116 @@ pub struct Firer {
 /// The lease under which a firing is stored while it is being tried, once it is.
 type Parked = Arc<OnceLock<LeaseToken>>;
 
+/// A firing that was taken from the store, and its lease, which is kept as long as this is there.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The firing; its lease is set.
+    pub firing: Firing,
+    /// Keeps the lease.
+    pub held: Option<Held>,
+}
+
 impl Firer {
-    /// Tries a firing; returns when it has ended or is stored. An error means that neither is certain.
+    /// Tries a firing that was just made; returns when it has ended or is stored. An error means that neither is certain.
     pub async fn fire(self: &Arc<Self>, firing: Firing) -> Result<(), StoreError> {
         let Some(hook) = self.hook_now(&firing) else {
-            return self.give_up(firing, "the hook is disabled or deleted").await;
+            return self.give_up(firing, DISABLED).await;
         };
-        let Some(place) = self.lanes.try_enter(&hook) else {
-            let due_ms = self.clock.now_ms() + self.settings.full_pause_ms;
-            return self.store(firing, due_ms).await;
+        let place = match self.lanes.try_enter(&hook, Origin::Message) {
+            Ok(place) => place,
+            Err(full) => return self.store(firing, full).await,
         };
+        let slow = place.is_slow();
         let parked = Parked::default();
-        if let Some(lease) = &firing.lease {
-            let _ = parked.set(lease.clone());
-        }
         let (this, stored) = (Arc::clone(self), firing.clone());
         let trying = {
             let parked = Arc::clone(&parked);
-            async move {
-                let tried = this.try_once(firing, &hook, &parked).await;
-                drop(place);
-                tried
-            }
+            async move { this.try_in(place, firing, &hook, Origin::Message, &parked).await }
         };
-        if stored.lease.is_some() {
-            return trying.await;
-        }
-        self.until_done_or_parked(Box::pin(trying), stored, &parked).await
+        self.until_done_or_parked(Box::pin(trying), stored, &parked, slow).await
     }
 
-    /// Waits for a try; when it stays open too long, stores the firing under a lease and lets the try go on by itself.
+    /// Begins a try of a firing that was taken from the store, which goes on by itself. Gives it back when there is no
+    /// place for it.
+    pub fn begin(self: &Arc<Self>, claimed: Claimed) -> Option<Claimed> {
+        let placed = match self.hook_now(&claimed.firing) {
+            None => None,
+            Some(hook) => match self.lanes.try_enter(&hook, Origin::Store) {
+                Ok(place) => Some((hook, place)),
+                Err(_) => return Some(claimed),
+            },
+        };
+        let Claimed { firing, held } = claimed;
+        let this = Arc::clone(self);
+        self.under_way.spawn(async move {
+            let id = firing.id.clone();
+            let tried = match placed {
+                None => this.give_up(firing, DISABLED).await,
+                Some((hook, place)) => {
+                    let parked: Parked = Arc::new(firing.lease.clone().map_or_else(OnceLock::new, OnceLock::from));
+                    this.try_in(place, firing, &hook, Origin::Store, &parked).await
+                }
+            };
+            if let Err(error) = tried {
+                tracing::error!(%id, %error, "a stored firing's try could not be recorded; it is tried again when its lease ends");
+            }
+            drop(held);
+        });
+        None
+    }
+
+    /// How long the message of a firing waits for its receiver: the shorter the more messages wait, so that receivers that
+    /// all begin to hang at once do not hold every message that the broker has handed over.
+    fn patience(&self) -> Duration {
+        let (under_way, _) = self.lanes.places().taken();
+        let waited_for = under_way.saturating_sub(self.leases.len());
+        let full_ms = self.settings.park_after_ms;
+        let patient = self.patient_messages.max(1);
+        let ms = full_ms.saturating_mul(patient as u64) / waited_for.max(patient) as u64;
+        Duration::from_millis(ms.max(PATIENCE_MIN_MS.min(full_ms)))
+    }
+
+    /// Puts a firing that was taken from the store back, for a while.
+    pub async fn put_back(&self, claimed: Claimed) -> Result<(), StoreError> {
+        let due_ms = self.clock.now_ms() + self.settings.full_pause_ms;
+        counter!("hookbox_firings_put_back_total").increment(1);
+        let put_back = FiringChange::Wait { firing: Box::new(claimed.firing), due_ms };
+        self.record(None, false, put_back).await
+    }
+
+    async fn try_in(
+        &self,
+        place: Permit,
+        firing: Firing,
+        hook: &Hook,
+        origin: Origin,
+        parked: &Parked,
+    ) -> Result<(), StoreError> {
+        let tried = self.try_once(firing, hook, origin, parked).await;
+        drop(place);
+        tried
+    }
+
+    /// Waits for a try; when it stays open too long (or at once, when its receiver is slow), stores the firing under a lease
+    /// and lets the try go on by itself.
     async fn until_done_or_parked(
         self: &Arc<Self>,
         mut trying: std::pin::Pin<Box<impl Future<Output = Result<(), StoreError>> + Send + 'static>>,
         mut firing: Firing,
         parked: &Parked,
+        slow: bool,
     ) -> Result<(), StoreError> {
-        let patience = tokio::time::sleep(Duration::from_millis(self.settings.park_after_ms));
+        let patience = if slow { Duration::ZERO } else { self.patience() };
+        let patience = tokio::time::sleep(patience);
         tokio::select! {
             biased;
             tried = &mut trying => return tried,
             () = patience => {}
         }
+        self.lanes.note_slow(firing.target.account(), firing.target.hook_id());
         let lease = LeaseToken::draw();
         let _ = parked.set(lease.clone());
+        let held = self.leases.hold(firing.id.clone(), lease.clone());
         firing.lease = Some(lease);
         let until_ms = self.clock.now_ms() + self.settings.lease_ms;
         let park = FiringChange::Park { firing: Box::new(firing), until_ms };
@@ -140,6 +227,7 @@ impl Firer {
                     if let Err(error) = trying.await {
                         tracing::error!(%error, "a stored firing's try could not be recorded; it is tried again when its lease ends");
                     }
+                    drop(held);
                 });
                 Ok(())
             }
@@ -151,7 +239,7 @@ impl Firer {
     /// it is not tried again, not listed as undelivered, does not count as a failure, and a 410 disables nothing. The hook
     /// may be disabled. `None` when its places are taken.
     pub async fn test(&self, firing: Firing, hook: &Hook) -> Result<Option<Attempt>, StoreError> {
-        let Some(place) = self.lanes.try_enter(hook) else { return Ok(None) };
+        let Ok(place) = self.lanes.try_enter(hook, Origin::Message) else { return Ok(None) };
         let attempt = Attempt { retries_left: 0, ..self.tried(&firing, hook).await };
         drop(place);
         canonical_line(&attempt);
@@ -161,11 +249,20 @@ impl Firer {
     }
 
     /// One try, from request to recorded row, and what follows from it.
-    async fn try_once(&self, mut firing: Firing, hook: &Hook, parked: &Parked) -> Result<(), StoreError> {
+    async fn try_once(
+        &self,
+        mut firing: Firing,
+        hook: &Hook,
+        origin: Origin,
+        parked: &Parked,
+    ) -> Result<(), StoreError> {
         let mut attempt = self.tried(&firing, hook).await;
         firing.tries = attempt.try_number;
         let now_ms = self.clock.now_ms();
-        let verdict = retry::verdict(&attempt.outcome, firing.tries, hook, &self.settings, now_ms, rand::random());
+        let mut verdict = retry::verdict(&attempt.outcome, firing.tries, hook, &self.settings, now_ms, rand::random());
+        if matches!(verdict, Verdict::Retry { .. }) && origin == Origin::Message && !self.may_wait(&firing, parked) {
+            verdict = Verdict::GiveUp { reason: self.quota.reason() };
+        }
         if let Verdict::Retry { due_ms } = verdict {
             attempt.next_try_ms = Some(due_ms);
         }
@@ -293,8 +390,23 @@ impl Firer {
         }
     }
 
-    async fn store(&self, firing: Firing, due_ms: UnixMs) -> Result<(), StoreError> {
-        counter!("hookbox_firings_over_limit_total").increment(1);
+    /// Whether the account may have one more firing waiting. One that is parked has its row, which counts already.
+    fn may_wait(&self, firing: &Firing, parked: &Parked) -> bool {
+        let account = firing.target.account();
+        let may = if parked.get().is_some() { !self.quota.is_full(account) } else { self.quota.takes(account) };
+        if !may {
+            counter!("hookbox_firings_over_quota_total").increment(1);
+        }
+        may
+    }
+
+    /// A firing that was just made has no place: it waits in the store, when its account may have one more there.
+    async fn store(&self, firing: Firing, full: Full) -> Result<(), StoreError> {
+        counter!("hookbox_firings_over_limit_total", "limit" => full.as_str()).increment(1);
+        if !self.may_wait(&firing, &Parked::default()) {
+            return self.give_up(firing, &self.quota.reason()).await;
+        }
+        let due_ms = self.clock.now_ms() + self.settings.full_pause_ms;
         self.record(None, false, FiringChange::Wait { firing: Box::new(firing), due_ms }).await?;
         self.stored.notify_one();
         Ok(())
@@ -329,6 +441,12 @@ fn change(firing: Firing, verdict: &Verdict, at_ms: UnixMs) -> FiringChange {
         }
     }
 }
+
+/// However many messages wait, a receiver that answers within this time needs no row in the store.
+const PATIENCE_MIN_MS: u64 = 50;
+
+/// Why a firing ends whose hook does not fire any more.
+const DISABLED: &str = "the hook is disabled or deleted";
 
 /// One line for each try, with what somebody looks for: no bodies, no secrets.
 fn canonical_line(attempt: &Attempt) {

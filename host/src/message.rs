@@ -239,7 +239,7 @@ pub struct Firing {
 }
 
 /// Proof of holding a stored firing. Drawn anew at each claim, so that a holder who was too slow changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeaseToken(pub String);
 
 impl LeaseToken {

@@ -109,8 +109,8 @@ pub struct Entry {
 pub enum FiringChange {
     /// It was never stored, and has ended.
     None,
-    /// Keep it: waiting for `due_ms`. With a lease, it takes the place of the stored one that the lease holds, and
-    /// changes nothing when there is none such. Without a lease it is new, unless it is stored already (the message
+    /// Keep it: waiting for `due_ms`. With a lease, it takes the place of the stored one that the lease holds, which is
+    /// given back by that, and changes nothing when there is none such. Without a lease it is new, unless it is stored already (the message
     /// came twice): then the stored one is left alone.
     Wait {
         /// The firing, with its tries counted.
@@ -118,8 +118,7 @@ pub enum FiringChange {
         /// When the next try is due.
         due_ms: UnixMs,
     },
-    /// Keep it under a lease, because this process is still at it; also to make the lease longer. A firing that is
-    /// stored under another lease, or without one, is left alone.
+    /// Keep it under a lease, because this process is still at it. A firing that is stored under another lease, or without one, is left alone.
     Park {
         /// The firing; its `lease` is set.
         firing: Box<Firing>,
@@ -203,6 +202,29 @@ pub struct ModuleRecord {
     pub digest: String,
     /// Its metadata, as a JSON object in the form of KAZOO's `webhook_meta` documents.
     pub metadata: Object,
+}
+
+/// A hook with stored firings that are due and free. In the order in which they are listed: whose firing is due or free
+/// for the longest time comes first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DueHook {
+    /// Since when its first one is: its time, or the end of its lease.
+    pub since_ms: UnixMs,
+    /// Whose hook.
+    pub account: AccountId,
+    /// Which; one that travels in messages has an id too, which may be empty.
+    pub hook: HookId,
+}
+
+/// How many firings of a hook somebody takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose hook.
+    pub account: AccountId,
+    /// Which.
+    pub hook: HookId,
+    /// At most so many.
+    pub rows_max: u32,
 }
 
 /// How many firings the store holds.
@@ -355,10 +377,22 @@ pub trait Store:
 
     /// Writes a group: all of it or nothing.
     async fn commit(&self, group: &[Entry]) -> StoreResult<()>;
-    /// Takes up to `limit` firings that are due and free, under new leases until `until_ms`, longest due first.
-    async fn claim_due(&self, now_ms: UnixMs, until_ms: UnixMs, limit: u32) -> StoreResult<Vec<Firing>>;
-    /// When the next firing becomes due or free; `None` when none waits.
-    async fn next_due_ms(&self) -> StoreResult<Option<UnixMs>>;
+    /// Hooks with a firing that is due and free, in their order, after one, at most `limit`. Each is listed once however
+    /// many firings it has waiting, and that number costs nobody time: a hook with a backlog hides no other.
+    async fn due_hooks(&self, now_ms: UnixMs, after: Option<&DueHook>, limit: u32) -> StoreResult<Vec<DueHook>>;
+    /// Takes firings that are due and free, of each of these hooks at most so many, the longest due of each, under new
+    /// leases until `until_ms`. All of them together in the order in which they became due. Of two that claim at once
+    /// each gets others.
+    async fn claim_due(&self, claims: &[Claim], now_ms: UnixMs, until_ms: UnixMs) -> StoreResult<Vec<Firing>>;
+    /// When the first firing becomes due or free of those hooks that have none that is due or free at `after_ms`; `None`
+    /// when there are no such hooks with firings that wait.
+    async fn next_due_ms(&self, after_ms: UnixMs) -> StoreResult<Option<UnixMs>>;
+    /// Makes leases last until `until_ms`, each unless it does not hold its firing any more: that one ended, was put back to
+    /// wait, or was taken over. Never makes one shorter. Gives how many still hold.
+    async fn renew_leases(&self, held: &[(WebhookId, LeaseToken)], until_ms: UnixMs) -> StoreResult<u64>;
+    /// Accounts with at least so many firings that wait or are under a lease, and how many each has. Asked every second or
+    /// so: no walk over all firings.
+    async fn waiting_by_account(&self, at_least: u64) -> StoreResult<Vec<(AccountId, u64)>>;
     /// How many firings wait and how many were given up, of one hook or of all.
     async fn firing_counts(&self, hook: Option<&HookId>) -> StoreResult<FiringCounts>;
     /// Firings that ended undelivered.

@@ -12,6 +12,7 @@ mod supervision;
 mod whose_events;
 mod follows_changes;
 mod two_hosts;
+mod fair_shares;
 mod bulk_requests;
 mod kazoo_beside;
 mod kazoo_newcomers;

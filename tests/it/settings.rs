@@ -56,7 +56,7 @@ async fn a_value_of_the_wrong_type_is_refused_with_the_right_one() {
 #[tokio::test]
 async fn a_value_out_of_bounds_is_refused_with_the_bounds() {
     assert_snapshot!(refused_file("[firing]\nrequest_timeout_ms = 0\n").await, @"hookbox: hookbox.toml: firing.request_timeout_ms is 0; use 1 to 30000, or delete the line for 10000");
-    assert_snapshot!(refused_file("[firing]\nlease_ms = 5000\n").await, @"hookbox: hookbox.toml: firing.lease_ms is 5000; use more than 60000 (two firing.request_timeout_ms_max), so that no other process takes a firing whose request is still under way, or delete the line for 90000");
+    assert_snapshot!(refused_file("[firing]\nlease_ms = 500\n").await, @"hookbox: hookbox.toml: firing.lease_ms is 500; use 2000 to 3600000, or delete the line for 30000");
 }
 
 #[tokio::test]

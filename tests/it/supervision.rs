@@ -14,17 +14,20 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 16] = [
     "bulk requests",
     "change follower",
     "change listener",
     "disabler",
+    "fair shares",
     "ingress",
     "module follower",
     "module watcher",
     "notice publisher",
     "resend jobs",
     "retry scheduler",
+    "waiting counts",
+    "lease keeper",
     "module costs",
     "module faults",
     "recorder",

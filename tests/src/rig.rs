@@ -112,37 +112,48 @@ pub async fn declare_queue(amqp: &Amqp, queue: &str) {
 
 /// Publishes call events and returns when the broker has taken all of them.
 pub async fn load(amqp: &Amqp, count: u64) {
+    load_of(amqp, &[samples::ACCOUNT], count).await;
+}
+
+/// [`load`] of several accounts in turn.
+pub async fn load_of(amqp: &Amqp, accounts: &[&str], count: u64) {
     for first in (0..count).step_by(BATCH as usize) {
-        publish(amqp, first..count.min(first + BATCH)).await;
+        publish(amqp, accounts, first..count.min(first + BATCH)).await;
     }
 }
 
 /// Publishes call events evenly, so many a second, and returns how many that were.
 pub async fn load_at(amqp: &Amqp, rate: f64, span: Duration) -> u64 {
+    load_of_at(amqp, &[samples::ACCOUNT], rate, span).await
+}
+
+/// [`load_at`] of several accounts in turn.
+pub async fn load_of_at(amqp: &Amqp, accounts: &[&str], rate: f64, span: Duration) -> u64 {
     let started = Instant::now();
     let mut published = 0;
     let mut tick = tokio::time::interval(Duration::from_millis(1));
     while started.elapsed() < span {
         tick.tick().await;
         let due = (started.elapsed().as_secs_f64() * rate) as u64;
-        publish(amqp, published..due).await;
+        publish(amqp, accounts, published..due).await;
         published = due;
     }
     published
 }
 
-async fn publish(amqp: &Amqp, numbers: std::ops::Range<u64>) {
-    let messages: Vec<_> = numbers.map(call_event).collect();
+async fn publish(amqp: &Amqp, accounts: &[&str], numbers: std::ops::Range<u64>) {
+    let account = |number: u64| accounts[(number % accounts.len() as u64) as usize];
+    let messages: Vec<_> = numbers.map(|number| call_event(account(number), number)).collect();
     let published = amqp.publish_all(&messages).await;
     assert!(published.iter().all(|became| *became == Published::Routed), "the queue is not bound to call events");
 }
 
 /// A call begins: about 600 bytes. The call id holds the time and the number, which any payload made of it repeats.
-fn call_event(number: u64) -> Message {
+fn call_event(account: &str, number: u64) -> Message {
     let call = format!("{}{}-{number}@203.0.113.7", tally::MARK, tally::now_us());
     ["Channel-Name", "Switch-Hostname", "Switch-Nodename", "Callee-ID-Name", "Channel-Call-State"]
         .into_iter()
-        .fold(samples::channel_created(samples::ACCOUNT), Message::without)
+        .fold(samples::channel_created(account), Message::without)
         .with("Call-ID", call)
 }
 
@@ -152,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_call_event_has_about_600_bytes() {
-        let bytes = call_event(12_345).body.len();
+        let bytes = call_event(samples::ACCOUNT, 12_345).body.len();
         assert!((550..=700).contains(&bytes), "{bytes}");
     }
 }

@@ -21,6 +21,7 @@ pub async fn run(config: Option<&Path>) -> ExitCode {
     if let Err(reason) = telemetry::start_logs(&settings.telemetry) {
         return could_not_begin(&reason);
     }
+    take_all_descriptors();
     let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return could_not_begin(&format!("signals cannot be heard: {error}")),
@@ -53,6 +54,15 @@ pub async fn run(config: Option<&Path>) -> ExitCode {
             ExitCode::FAILURE
         }
         None => ExitCode::SUCCESS,
+    }
+}
+
+/// Each request under way is a connection, so a descriptor; many systems give a program few unless it asks for more.
+fn take_all_descriptors() {
+    let allowed = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let all = rustix::process::Rlimit { current: allowed.maximum, maximum: allowed.maximum };
+    if let Err(error) = rustix::process::setrlimit(rustix::process::Resource::Nofile, all) {
+        tracing::warn!(%error, "the system gives no more file descriptors; firing.in_flight_max may be more than it stands");
     }
 }
 

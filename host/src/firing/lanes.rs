@@ -1,10 +1,13 @@
 //! Lanes: how many requests of one hook may be under way at once, and how many may begin in a second, so that one slow
-//! receiver or one busy hook hurts nobody else. Nothing waits here: over a limit the caller stores the firing.
+//! receiver or one busy hook hurts nobody else. Each takes a place of the host's as well ([`super::places`]). Nothing waits
+//! here: over a limit the caller stores the firing.
 //!
-//! An entry is there only while its hook has requests under way or its rate is still owed, so memory is bounded by what
-//! is going on, not by how many hooks there are.
+//! An entry is there only while its hook has requests under way, its rate is still owed, or its receiver was slow lately,
+//! so memory is bounded by what is going on, not by how many hooks there are.
 
 use std::{
+    collections::HashMap,
+    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,8 +16,13 @@ use std::{
 };
 
 use dashmap::{DashMap, Entry};
-use tokio::time::Instant;
+use metrics::gauge;
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval},
+};
 
+use super::places::{Full, Origin, Places};
 use crate::{
     hook::Hook,
     message::{AccountId, HookId},
@@ -28,6 +36,10 @@ const SWEEP_EVERY: usize = 1024;
 const OWED_MAX: Duration = Duration::from_millis(150);
 /// How late a caller may come back without losing a part of the rate: `firing.full_pause_ms` by default.
 const LATENESS: Duration = Duration::from_millis(100);
+/// How long a receiver that was slow, and did not answer quickly since, is taken to be slow.
+const SLOW_REMEMBERED: Duration = Duration::from_secs(60);
+/// How often what accounts use is looked at.
+const SAMPLED_EVERY: Duration = Duration::from_millis(100);
 
 /// All hooks' lanes; cheap to clone.
 #[derive(Clone, Debug)]
@@ -40,18 +52,45 @@ type LaneKey = (AccountId, HookId);
 #[derive(Debug)]
 struct Shared {
     lanes: DashMap<LaneKey, Lane>,
+    places: Places,
     entered: AtomicUsize,
     max_in_flight: u32,
     max_in_flight_max: u32,
     rate_limit_per_s_max: u32,
+    /// A request that takes longer is slow.
+    slow_after: Duration,
+    /// Rung when a place is given back that somebody asked for in vain.
+    freed: Arc<Notify>,
+}
+
+/// What a hook may have, its own wishes under the operator's ceilings.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    places: u32,
+    rate: Option<u32>,
 }
 
 /// One hook's lane.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Lane {
     in_flight: u32,
     /// When all that began is paid off at the hook's rate; in the past, or `None` without a rate, when nothing is owed.
     paid_off: Option<Instant>,
+    /// Until when the receiver is taken to be slow.
+    slow_until: Option<Instant>,
+    /// Somebody waits for a place.
+    wanted: bool,
+}
+
+/// How many requests of a hook could begin now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// So many; at least one.
+    For(u32),
+    /// Its places are taken; [`Lanes::freed`] is rung when one of them is given back.
+    Full,
+    /// Its rate is used up for a moment.
+    Later,
 }
 
 /// The right to one request; given back when it is dropped.
@@ -59,49 +98,119 @@ struct Lane {
 pub struct Permit {
     shared: Arc<Shared>,
     key: LaneKey,
+    origin: Origin,
+    since: Instant,
+    slow: bool,
+}
+
+impl Permit {
+    /// Whether the hook's receiver was slow lately, so that nobody should wait for its answer.
+    pub fn is_slow(&self) -> bool {
+        self.slow
+    }
 }
 
 impl Lanes {
-    /// Lanes under the operator's limits.
-    pub fn new(settings: &FiringSettings) -> Self {
+    /// Lanes under the operator's limits. `freed` is rung when a place is given back that somebody asked for in vain.
+    pub fn new(settings: &FiringSettings, freed: Arc<Notify>) -> Self {
         let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Self {
             shared: Arc::new(Shared {
                 lanes: DashMap::new(),
+                places: Places::new(settings),
                 entered: AtomicUsize::new(0),
                 max_in_flight: small(settings.max_in_flight),
                 max_in_flight_max: small(settings.max_in_flight_max),
                 rate_limit_per_s_max: small(settings.rate_limit_per_s_max),
+                slow_after: Duration::from_millis(settings.park_after_ms),
+                freed,
             }),
         }
     }
 
-    /// Takes a place for one request of the hook; `None` when its places are taken or its rate is used up.
-    pub fn try_enter(&self, hook: &Hook) -> Option<Permit> {
-        self.try_enter_at(hook, Instant::now())
+    /// Takes a place for one request of the hook, unless something is full.
+    pub fn try_enter(&self, hook: &Hook, origin: Origin) -> Result<Permit, Full> {
+        self.try_enter_at(hook, origin, Instant::now())
     }
 
-    fn try_enter_at(&self, hook: &Hook, now: Instant) -> Option<Permit> {
+    fn try_enter_at(&self, hook: &Hook, origin: Origin, now: Instant) -> Result<Permit, Full> {
         let shared = &self.shared;
-        let rare = hook.rare.as_deref();
-        let places = rare
-            .and_then(|rare| rare.max_in_flight)
-            .map_or(shared.max_in_flight, |own| own.min(shared.max_in_flight_max));
-        let rate =
-            rare.and_then(|rare| rare.rate_limit_per_s).map(|own| own.clamp(1, shared.rate_limit_per_s_max.max(1)));
         if shared.entered.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             shared.lanes.retain(|_, lane| !lane.is_idle(now));
         }
+        shared.places.enter(&hook.account, origin)?;
+        let limits = shared.limits(Some(hook));
         let key = (hook.account.clone(), hook.id.clone());
-        match shared.lanes.entry(key.clone()) {
-            Entry::Occupied(mut entry) => entry.get_mut().enter(places, rate, now)?,
+        let entered = match shared.lanes.entry(key.clone()) {
+            Entry::Occupied(mut entry) => entry.get_mut().enter(limits, now),
             Entry::Vacant(entry) => {
-                let mut lane = Lane { in_flight: 0, paid_off: None };
-                lane.enter(places, rate, now)?;
-                entry.insert(lane);
+                let mut lane = Lane::default();
+                let entered = lane.enter(limits, now);
+                if entered.is_some() {
+                    entry.insert(lane);
+                }
+                entered
+            }
+        };
+        match entered {
+            Some(slow) => Ok(Permit { shared: Arc::clone(shared), key, origin, since: now, slow }),
+            None => {
+                shared.give_back(origin);
+                Err(Full::Hook)
             }
         }
-        Some(Permit { shared: Arc::clone(shared), key })
+    }
+
+    /// How many requests of a hook could begin now, as far as it goes itself; without the hook itself (it travelled in a
+    /// message), under the limits that hooks have that say nothing. When its places are taken, the next one that is given
+    /// back rings [`Self::freed`].
+    pub fn room(&self, account: &AccountId, id: &HookId, hook: Option<&Hook>) -> Room {
+        self.room_at(account, id, hook, Instant::now())
+    }
+
+    fn room_at(&self, account: &AccountId, id: &HookId, hook: Option<&Hook>, now: Instant) -> Room {
+        let limits = self.shared.limits(hook);
+        match self.shared.lanes.get_mut(&(account.clone(), id.clone())) {
+            Some(mut lane) => lane.room(limits, now),
+            None => Lane::default().room(limits, now),
+        }
+    }
+
+    /// The hook's receiver is slow: as long as it does not answer quickly, nobody should wait for it.
+    pub fn note_slow(&self, account: &AccountId, id: &HookId) {
+        if let Some(mut lane) = self.shared.lanes.get_mut(&(account.clone(), id.clone())) {
+            lane.slow_until = Some(Instant::now() + SLOW_REMEMBERED);
+        }
+    }
+
+    /// The places of the host.
+    pub fn places(&self) -> &Places {
+        &self.shared.places
+    }
+
+    /// Rung when a place is given back that somebody asked for in vain.
+    pub fn freed(&self) -> &Arc<Notify> {
+        &self.shared.freed
+    }
+
+    /// Looks at what accounts use, for ever.
+    pub async fn watch_shares(&self) -> Result<(), Infallible> {
+        let mut samples = interval(SAMPLED_EVERY);
+        samples.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        loop {
+            samples.tick().await;
+            let now = Instant::now();
+            let mut in_flight: HashMap<AccountId, u32> = HashMap::new();
+            for lane in self.shared.lanes.iter().filter(|lane| lane.in_flight > 0) {
+                *in_flight.entry(lane.key().0.clone()).or_default() += lane.in_flight;
+            }
+            self.shared.places.sample(&in_flight, now - last);
+            last = now;
+            let (taken, stored) = self.shared.places.taken();
+            gauge!("hookbox_requests_under_way", "origin" => "message").set(taken.saturating_sub(stored) as f64);
+            gauge!("hookbox_requests_under_way", "origin" => "store").set(stored as f64);
+        }
     }
 
     /// How many hooks have a lane now.
@@ -115,44 +224,96 @@ impl Lanes {
     }
 }
 
+impl Shared {
+    fn limits(&self, hook: Option<&Hook>) -> Limits {
+        let rare = hook.and_then(|hook| hook.rare.as_deref());
+        let places =
+            rare.and_then(|rare| rare.max_in_flight).map_or(self.max_in_flight, |own| own.min(self.max_in_flight_max));
+        let rate =
+            rare.and_then(|rare| rare.rate_limit_per_s).map(|own| own.clamp(1, self.rate_limit_per_s_max.max(1)));
+        Limits { places, rate }
+    }
+
+    fn give_back(&self, origin: Origin) {
+        if self.places.leave(origin) {
+            self.freed.notify_one();
+        }
+    }
+}
+
 impl Lane {
-    /// One request more, when both limits allow it.
+    /// One request more, when both limits allow it; then, whether the receiver is slow.
     ///
     /// The rate is GCRA: each request costs `1/rate` of a second, and what is owed may reach a quarter of a second (or one
     /// request and a tenth of a second, for low rates). So within any second there are at most 1¼ times the rate, for low
     /// rates one more than the rate, and a caller that comes back every tenth of a second can use the rate to the full.
-    fn enter(&mut self, places: u32, rate: Option<u32>, now: Instant) -> Option<()> {
-        if self.in_flight >= places {
+    fn enter(&mut self, limits: Limits, now: Instant) -> Option<bool> {
+        if self.in_flight >= limits.places {
             return None;
         }
-        self.paid_off = match rate {
+        self.paid_off = match limits.rate {
             None => None,
             Some(rate) => {
                 let cost = Duration::from_secs(1) / rate;
                 let paid_off = self.paid_off.map_or(now, |then| then.max(now)) + cost;
-                if paid_off.duration_since(now) > cost.max(OWED_MAX) + LATENESS {
+                if paid_off.duration_since(now) > owed_max(cost) {
                     return None;
                 }
                 Some(paid_off)
             }
         };
         self.in_flight += 1;
-        Some(())
+        Some(self.slow_until.is_some_and(|until| until > now))
+    }
+
+    /// How many times [`Self::enter`] would succeed now.
+    fn room(&mut self, limits: Limits, now: Instant) -> Room {
+        let places = limits.places.saturating_sub(self.in_flight);
+        if places == 0 {
+            self.wanted = true;
+            return Room::Full;
+        }
+        let allowed = limits.rate.map_or(u32::MAX, |rate| {
+            let cost = Duration::from_secs(1) / rate;
+            let owed = self.paid_off.map_or(Duration::ZERO, |paid_off| paid_off.saturating_duration_since(now));
+            let more = owed_max(cost).saturating_sub(owed).as_nanos() / cost.as_nanos().max(1);
+            u32::try_from(more).unwrap_or(u32::MAX)
+        });
+        match allowed {
+            0 => Room::Later,
+            allowed => Room::For(places.min(allowed)),
+        }
     }
 
     fn is_idle(&self, now: Instant) -> bool {
-        self.in_flight == 0 && self.paid_off.is_none_or(|paid_off| paid_off <= now)
+        let is_over = |time: Option<Instant>| time.is_none_or(|time| time <= now);
+        self.in_flight == 0 && is_over(self.paid_off) && is_over(self.slow_until)
     }
+}
+
+/// What may be owed at most, when a request costs so much.
+fn owed_max(cost: Duration) -> Duration {
+    cost.max(OWED_MAX) + LATENESS
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        let now = Instant::now();
+        let mut wanted = false;
         if let Entry::Occupied(mut entry) = self.shared.lanes.entry(self.key.clone()) {
             let lane = entry.get_mut();
             lane.in_flight = lane.in_flight.saturating_sub(1);
-            if lane.is_idle(Instant::now()) {
+            wanted = std::mem::take(&mut lane.wanted);
+            if now.duration_since(self.since) < self.shared.slow_after {
+                lane.slow_until = None;
+            }
+            if lane.is_idle(now) {
                 entry.remove();
             }
+        }
+        self.shared.give_back(self.origin);
+        if wanted {
+            self.shared.freed.notify_one();
         }
     }
 }
@@ -166,40 +327,55 @@ mod tests {
     use crate::{hook::fixtures::hook_of, settings::Settings};
 
     fn lanes(max_in_flight: u64) -> Lanes {
-        Lanes::new(&FiringSettings { max_in_flight, ..Settings::default().firing })
+        Lanes::new(
+            &FiringSettings { max_in_flight, in_flight_max: 10_000_000, ..Settings::default().firing },
+            Arc::default(),
+        )
     }
 
     fn hook(id: &str, fields: Value) -> Hook {
         Hook { id: id.into(), ..hook_of(&fields) }
     }
 
+    fn enter(lanes: &Lanes, hook: &Hook) -> Option<Permit> {
+        enter_at(lanes, hook, Instant::now())
+    }
+
+    fn enter_at(lanes: &Lanes, hook: &Hook, now: Instant) -> Option<Permit> {
+        lanes.try_enter_at(hook, Origin::Message, now).ok()
+    }
+
+    fn room(lanes: &Lanes, hook: &Hook, now: Instant) -> Room {
+        lanes.room_at(&hook.account, &hook.id, Some(hook), now)
+    }
+
     #[test]
     fn places_are_given_back() {
         let lanes = lanes(2);
         let hook = hook("1", json!({}));
-        let first = lanes.try_enter(&hook);
-        let second = lanes.try_enter(&hook);
-        assert!(first.is_some() && second.is_some() && lanes.try_enter(&hook).is_none());
+        let first = enter(&lanes, &hook);
+        let second = enter(&lanes, &hook);
+        assert!(first.is_some() && second.is_some() && enter(&lanes, &hook).is_none());
         drop(first);
-        let third = lanes.try_enter(&hook);
-        assert!(third.is_some() && lanes.try_enter(&hook).is_none());
+        let third = enter(&lanes, &hook);
+        assert!(third.is_some() && enter(&lanes, &hook).is_none());
     }
 
     #[test]
     fn hooks_do_not_share_places() {
         let lanes = lanes(1);
-        let _one = lanes.try_enter(&hook("1", json!({})));
-        assert!(lanes.try_enter(&hook("2", json!({}))).is_some());
+        let _one = enter(&lanes, &hook("1", json!({})));
+        assert!(enter(&lanes, &hook("2", json!({}))).is_some());
         let other_account = Hook { account: "other".into(), ..hook("1", json!({})) };
-        assert!(lanes.try_enter(&other_account).is_some());
+        assert!(enter(&lanes, &other_account).is_some());
     }
 
     #[test]
     fn a_hooks_own_limit_counts_under_the_ceiling() {
         let settings = FiringSettings { max_in_flight: 1, max_in_flight_max: 3, ..Settings::default().firing };
         let count = |hook: &Hook| {
-            let lanes = Lanes::new(&settings);
-            let permits: Vec<_> = (0..20).map_while(|_| lanes.try_enter(hook)).collect();
+            let lanes = Lanes::new(&settings, Arc::default());
+            let permits: Vec<_> = (0..20).map_while(|_| enter(&lanes, hook)).collect();
             permits.len()
         };
         assert_eq!(count(&hook("1", json!({}))), 1);
@@ -210,19 +386,19 @@ mod tests {
     #[test]
     fn idle_lanes_vanish() {
         let lanes = lanes(10);
-        let permits: Vec<_> = (0..100).map(|id| lanes.try_enter(&hook(&id.to_string(), json!({})))).collect();
+        let permits: Vec<_> = (0..100).map(|id| enter(&lanes, &hook(&id.to_string(), json!({})))).collect();
         assert_eq!(lanes.len(), 100);
         drop(permits);
         assert!(lanes.is_empty());
         // With a rate they stay until it is paid off, then a sweep takes them.
         let start = Instant::now();
         for id in 0..100 {
-            lanes.try_enter_at(&hook(&id.to_string(), json!({"rate_limit_per_s": 1})), start);
+            enter_at(&lanes, &hook(&id.to_string(), json!({"rate_limit_per_s": 1})), start);
         }
         assert_eq!(lanes.len(), 100);
         let plain = hook("plain", json!({}));
         for _ in 0..SWEEP_EVERY {
-            lanes.try_enter_at(&plain, start + Duration::from_secs(2));
+            enter_at(&lanes, &plain, start + Duration::from_secs(2));
         }
         assert!(lanes.is_empty());
     }
@@ -232,14 +408,90 @@ mod tests {
         let lanes = lanes(1);
         let hook = hook("1", json!({"rate_limit_per_s": 8, "max_in_flight": 1}));
         let start = Instant::now();
-        let first = lanes.try_enter_at(&hook, start);
-        assert!((0..50).all(|_| lanes.try_enter_at(&hook, start).is_none()));
+        let first = enter_at(&lanes, &hook, start);
+        assert!((0..50).all(|_| enter_at(&lanes, &hook, start).is_none()));
         drop(first);
-        assert!(lanes.try_enter_at(&hook, start).is_some());
-        assert!(lanes.try_enter_at(&hook, start).is_none(), "two of eight at once");
+        assert!(enter_at(&lanes, &hook, start).is_some());
+        assert!(enter_at(&lanes, &hook, start).is_none(), "two of eight at once");
+    }
+
+    #[test]
+    fn the_host_has_fewer_places_than_its_hooks_together() {
+        let settings = FiringSettings { in_flight_max: 3, retry_share_percent: 50, ..Settings::default().firing };
+        let lanes = Lanes::new(&settings, Arc::default());
+        let enter = |id: &str, origin| lanes.try_enter(&hook(id, json!({})), origin);
+        let stored = enter("1", Origin::Store);
+        assert!(stored.is_ok());
+        assert_eq!(enter("2", Origin::Store).err(), Some(Full::Host), "the others are for first tries");
+        let first = enter("2", Origin::Message);
+        assert_eq!((first.is_ok(), lanes.places().taken()), (true, (2, 1)));
+        drop((stored, first));
+        assert_eq!((lanes.places().taken(), lanes.len()), ((0, 0), 0));
+    }
+
+    #[tokio::test]
+    async fn who_asked_for_room_in_vain_is_told_of_it() {
+        let lanes = lanes(1);
+        let hook = hook("1", json!({}));
+        let now = Instant::now();
+        assert_eq!(room(&lanes, &hook, now), Room::For(1));
+        let only = enter(&lanes, &hook);
+        drop(only);
+        let told = |lanes: &Lanes| {
+            let freed = Arc::clone(lanes.freed());
+            async move { tokio::time::timeout(Duration::ZERO, freed.notified()).await.is_ok() }
+        };
+        assert!(!told(&lanes).await, "nobody had asked in vain");
+        let only = enter(&lanes, &hook);
+        assert_eq!(room(&lanes, &hook, now), Room::Full);
+        assert!(!told(&lanes).await);
+        drop(only);
+        assert!(told(&lanes).await);
+        assert_eq!(room(&lanes, &hook, now), Room::For(1));
+    }
+
+    #[test]
+    fn a_receiver_is_slow_until_it_answers_quickly() {
+        let lanes = lanes(10);
+        let hook = hook("1", json!({}));
+        let hangs = enter(&lanes, &hook).expect("there is room");
+        assert!(!hangs.is_slow());
+        lanes.note_slow(&hook.account, &hook.id);
+        let next = enter(&lanes, &hook).expect("there is room");
+        assert!(next.is_slow());
+        // As if it had begun long ago.
+        let mut next = next;
+        next.since -= Duration::from_secs(2);
+        drop(next);
+        assert!(enter(&lanes, &hook).expect("there is room").is_slow());
+        assert!(!enter(&lanes, &hook).expect("there is room").is_slow(), "the one before took no time");
+        drop(hangs);
+        assert!(lanes.is_empty());
     }
 
     proptest! {
+        /// What there is room for can begin, and no more.
+        #[test]
+        fn room_is_what_can_begin(places in 1..50_u64, rate in proptest::option::of(1..300_u32), before in 0..60, later_ms in 0..2000_u64) {
+            let lanes = lanes(places);
+            let hook = match rate {
+                Some(rate) => hook("1", json!({"rate_limit_per_s": rate})),
+                None => hook("1", json!({})),
+            };
+            let start = Instant::now();
+            let mut held: Vec<_> = (0..before).filter_map(|_| enter_at(&lanes, &hook, start)).collect();
+            held.truncate(held.len() / 2);
+            let now = start + Duration::from_millis(later_ms);
+            let expected = room(&lanes, &hook, now);
+            let begun: Vec<_> = (0..100).map_while(|_| enter_at(&lanes, &hook, now)).collect();
+            let begun_count = u32::try_from(begun.len()).unwrap_or(u32::MAX);
+            match expected {
+                Room::For(count) => prop_assert_eq!(begun_count, count),
+                Room::Full => prop_assert_eq!(held.len() as u64, places),
+                Room::Later => prop_assert_eq!(begun_count, 0),
+            }
+        }
+
         /// Within any second no more than 1¼ times the rate begin (one more for a low rate); and who asks again and
         /// again gets the rate to the full.
         #[test]
@@ -248,11 +500,14 @@ mod tests {
             let hook = hook("1", json!({"rate_limit_per_s": rate}));
             let start = Instant::now();
             let mut begun: Vec<u64> = Vec::new();
+            // Kept, so that no lane goes by the time that really passed, which on a busy machine is longer.
+            let mut permits = Vec::new();
             let mut at_ms = 0;
             while at_ms < 5_000 {
                 for _ in 0..300 {
-                    if lanes.try_enter_at(&hook, start + Duration::from_millis(at_ms)).is_some() {
+                    if let Some(permit) = enter_at(&lanes, &hook, start + Duration::from_millis(at_ms)) {
                         begun.push(at_ms);
+                        permits.push(permit);
                     }
                 }
                 at_ms += ask_ms;

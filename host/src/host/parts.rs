@@ -66,6 +66,22 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
         let idle_instances = Arc::clone(&idle_instances);
         async move { idle_instances.run().await }
     });
+    // Beats as long as anything is under way, also while the host stops.
+    let (firer, store) = (Arc::clone(&stages.firer), Arc::clone(&stages.store));
+    recorder.start("lease keeper", move || {
+        let (firer, store) = (Arc::clone(&firer), Arc::clone(&store));
+        async move { firer.leases.run(&store, &firer.clock, firer.settings.lease_ms).await }
+    });
+    let (firer, store) = (Arc::clone(&stages.firer), Arc::clone(&stages.store));
+    parts.start("waiting counts", move || {
+        let (firer, store) = (Arc::clone(&firer), Arc::clone(&store));
+        async move { firer.quota.run(&store, firer.settings.waiting_read_ms).await }
+    });
+    let lanes = stages.firer.lanes.clone();
+    parts.start("fair shares", move || {
+        let lanes = lanes.clone();
+        async move { lanes.watch_shares().await }
+    });
     let disabler = Arc::clone(&stages.disabler);
     parts.start("disabler", move || {
         let disabler = Arc::clone(&disabler);

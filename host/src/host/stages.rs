@@ -15,7 +15,7 @@ use crate::{
     attempt::{disabler::Disabler, log::AttemptLog},
     changes::{Cursors, Follower},
     clock::Clock,
-    firing::{Firer, client::Client, lanes::Lanes, resend_jobs::ResendJobs},
+    firing::{Firer, client::Client, lanes::Lanes, leases::Leases, quota::Quota, resend_jobs::ResendJobs},
     hook::table::HookTable,
     ingress::decode::Decoder,
     kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
@@ -184,18 +184,22 @@ impl Stages {
         };
         let kazoo = CouchDb::new(&settings.kazoo)?.map(|couchdb| kazoo(settings, couchdb, applier(), &decoder));
         let under_way = TaskTracker::new();
+        let stored = Arc::new(Notify::new());
         let firer = Arc::new(Firer {
             settings: Arc::clone(&firing),
             hooks: Arc::clone(&hooks),
             modules: Arc::clone(&modules),
             key,
             client: Client::new(&firing)?,
-            lanes: Lanes::new(&firing),
+            lanes: Lanes::new(&firing, Arc::clone(&stored)),
+            leases: Leases::default(),
+            quota: Quota::new(firing.waiting_per_account_max),
             log: Arc::clone(&log),
             disabler: Arc::clone(&disabler),
             cluster_id: cluster_id.into(),
+            patient_messages: usize::from(settings.amqp.prefetch) / 4,
             clock: clock.clone(),
-            stored: Arc::new(Notify::new()),
+            stored,
             under_way: under_way.clone(),
         });
         let job_made = Arc::new(Notify::new());

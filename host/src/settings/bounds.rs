@@ -131,9 +131,15 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("firing.retry_after_max_s", firing.retry_after_max_s, 0..=604_800),
         ("firing.max_in_flight_max", firing.max_in_flight_max, 1..=100_000),
         ("firing.rate_limit_per_s_max", firing.rate_limit_per_s_max, 1..=1_000_000),
+        ("firing.in_flight_max", firing.in_flight_max, 1..=1_000_000),
+        ("firing.retry_share_percent", firing.retry_share_percent, 1..=99),
+        ("firing.share_window_ms", firing.share_window_ms, 100..=600_000),
         ("firing.claim_rows_max", firing.claim_rows_max, 1..=10_000),
         ("firing.claim_poll_ms", firing.claim_poll_ms, 50..=60_000),
+        ("firing.claim_pause_ms", firing.claim_pause_ms, 1..=1000),
         ("firing.full_pause_ms", firing.full_pause_ms, 1..=60_000),
+        ("firing.waiting_per_account_max", firing.waiting_per_account_max, 1..=1_000_000_000),
+        ("firing.waiting_read_ms", firing.waiting_read_ms, 50..=60_000),
         ("firing.headers_max", firing.headers_max, 0..=100),
         ("firing.headers_bytes_max", firing.headers_bytes_max, 0..=65_536),
         ("firing.hook_bytes_max", firing.hook_bytes_max, 1024..=8_000_000),
@@ -193,15 +199,6 @@ fn firing(settings: &Settings, check: &mut Check<'_>) {
         1..=firing.request_timeout_ms_max.clamp(1, 120_000),
     );
     check.number("firing.max_in_flight", firing.max_in_flight, 1..=firing.max_in_flight_max.clamp(1, 10_000));
-    let lease_ms_min = 2 * firing.request_timeout_ms_max.min(120_000);
-    if firing.lease_ms <= lease_ms_min {
-        let why = "so that no other process takes a firing whose request is still under way";
-        check.wrong(
-            "firing.lease_ms",
-            firing.lease_ms,
-            &format!("use more than {lease_ms_min} (two firing.request_timeout_ms_max), {why}"),
-        );
-    }
     let pauses = &firing.retry_schedule_s;
     if !(1..=20).contains(&pauses.len()) {
         check.wrong("firing.retry_schedule_s", format!("a list of {}", pauses.len()), "use 1 to 20 pauses");

@@ -9,12 +9,14 @@ pub(crate) mod firings;
 pub(crate) mod hooks;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod leases;
 pub(crate) mod numbers;
 pub(crate) mod module_costs;
 pub(crate) mod module_faults;
 pub(crate) mod origins;
 pub(crate) mod registered_modules;
 pub(crate) mod stored_calls;
+pub(crate) mod turns;
 pub(crate) mod undelivered;
 pub(crate) mod upkeep;
 
@@ -158,6 +160,18 @@ async fn undelivered(store: &SharedStore, hook: &str, limit: u32) -> Vec<Undeliv
     store.undelivered(&query).await.expect("they are read")
 }
 
+/// Claims all that is due, for a second.
 async fn claim(store: &SharedStore, now_ms: UnixMs) -> Vec<Firing> {
-    store.claim_due(now_ms, now_ms + 1000, 100).await.expect("they are claimed")
+    let due = store.due_hooks(now_ms, None, 100).await.expect("they are listed");
+    let claims: Vec<Claim> = due.into_iter().map(|due| claim_of(&due, 100)).collect();
+    store.claim_due(&claims, now_ms, now_ms + 1000).await.expect("they are claimed")
+}
+
+fn claim_of(due: &DueHook, rows_max: u32) -> Claim {
+    Claim { account: due.account.clone(), hook: due.hook.clone(), rows_max }
+}
+
+/// When the next firing of all is due or free.
+async fn next_due(store: &SharedStore) -> Option<UnixMs> {
+    store.next_due_ms(0).await.expect("asked")
 }

@@ -8,6 +8,7 @@ mod account_writes;
 mod accounts;
 mod attempts;
 mod bound_bindings;
+mod claiming;
 mod commit;
 mod dead_letters;
 mod firings;
@@ -29,13 +30,13 @@ use async_trait::async_trait;
 use sqlx::{Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
 
 use super::{
-    AttemptQuery, AttemptRow, Changes, DeadLetter, DeadLetterQuery, Entry, FiringCounts, HookChange, ModuleRecord,
-    Notice, ResendJob, Saved, Store, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow,
+    AttemptQuery, AttemptRow, Changes, Claim, DeadLetter, DeadLetterQuery, DueHook, Entry, FiringCounts, HookChange,
+    ModuleRecord, Notice, ResendJob, Saved, Store, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow,
 };
 use crate::{
     account::{Account, AccountFields, AccountRecord, KeyRecord},
     hook::HookRecord,
-    message::{AccountId, Firing, HookId, ModuleId, Object, UnixMs, WebhookId},
+    message::{AccountId, Firing, HookId, LeaseToken, ModuleId, Object, UnixMs, WebhookId},
 };
 
 /// Rows that one transaction prunes: few, so that groups of attempts get in between.
@@ -242,12 +243,24 @@ impl Store for SqliteStore {
         self.commit_group(group).await
     }
 
-    async fn claim_due(&self, now_ms: UnixMs, until_ms: UnixMs, limit: u32) -> StoreResult<Vec<Firing>> {
-        self.claim(now_ms, until_ms, limit).await
+    async fn due_hooks(&self, now_ms: UnixMs, after: Option<&DueHook>, limit: u32) -> StoreResult<Vec<DueHook>> {
+        self.list_due_hooks(now_ms, after, limit).await
     }
 
-    async fn next_due_ms(&self) -> StoreResult<Option<UnixMs>> {
-        self.next_free_ms().await
+    async fn claim_due(&self, claims: &[Claim], now_ms: UnixMs, until_ms: UnixMs) -> StoreResult<Vec<Firing>> {
+        self.claim(claims, now_ms, until_ms).await
+    }
+
+    async fn next_due_ms(&self, after_ms: UnixMs) -> StoreResult<Option<UnixMs>> {
+        self.next_free_ms(after_ms).await
+    }
+
+    async fn renew_leases(&self, held: &[(WebhookId, LeaseToken)], until_ms: UnixMs) -> StoreResult<u64> {
+        self.lengthen_leases(held, until_ms).await
+    }
+
+    async fn waiting_by_account(&self, at_least: u64) -> StoreResult<Vec<(AccountId, u64)>> {
+        self.count_waiting_by_account(at_least).await
     }
 
     async fn firing_counts(&self, hook: Option<&HookId>) -> StoreResult<FiringCounts> {

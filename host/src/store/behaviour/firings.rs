@@ -41,12 +41,12 @@ pub(crate) async fn gives_back_what_was_stored(store: SharedStore) {
 }
 
 pub(crate) async fn a_claim_is_held_until_its_lease_ends(store: SharedStore) {
-    assert_eq!(store.next_due_ms().await.expect("asked"), None);
+    assert_eq!(next_due(&store).await, None);
     store.commit(&wait(firing(1, "h1", None), NOW + 500)).await.expect("committed");
-    assert_eq!(store.next_due_ms().await.expect("asked"), Some(NOW + 500));
+    assert_eq!(next_due(&store).await, Some(NOW + 500));
     assert_eq!(claim(&store, NOW + 499).await.len(), 0, "not due yet");
     let first = claim(&store, NOW + 500).await;
-    assert_eq!(store.next_due_ms().await.expect("asked"), Some(NOW + 1500));
+    assert_eq!(next_due(&store).await, Some(NOW + 1500));
     assert_eq!(claim(&store, NOW + 1499).await.len(), 0, "still held");
     let second = claim(&store, NOW + 1500).await;
     assert_ne!(first[0].lease, second[0].lease, "each claim has a token of its own");
@@ -57,7 +57,8 @@ pub(crate) async fn claims_of_many_never_overlap(store: SharedStore) {
     store.commit(&group).await.expect("committed");
     let claims = (0..10).map(|_| {
         let store = Arc::clone(&store);
-        tokio::spawn(async move { store.claim_due(NOW, NOW + 1000, 40).await.expect("claimed") })
+        let claim = Claim { account: "a1".into(), hook: "h1".into(), rows_max: 40 };
+        tokio::spawn(async move { store.claim_due(&[claim], NOW, NOW + 1000).await.expect("claimed") })
     });
     let mut ids = Vec::new();
     for claim in claims.collect::<Vec<_>>() {
@@ -82,7 +83,7 @@ pub(crate) async fn a_stale_lease_changes_nothing(store: SharedStore) {
     ] {
         store.commit(&change(late)).await.expect("committed");
         assert_eq!(counts(&store).await, (1, 0));
-        assert_eq!(store.next_due_ms().await.expect("asked"), Some(NOW + 2000), "the holder's lease stands");
+        assert_eq!(next_due(&store).await, Some(NOW + 2000), "the holder's lease stands");
     }
     let lease = holder.lease.clone().expect("it was claimed");
     store.commit(&change(FiringChange::Delivered { id: holder.id, lease })).await.expect("committed");
@@ -101,7 +102,7 @@ pub(crate) async fn the_holder_may_do_all(store: SharedStore) {
     let park = |until_ms| change(FiringChange::Park { firing: parked(), until_ms });
     store.commit(&park(NOW + 10)).await.expect("committed");
     store.commit(&park(NOW + 20)).await.expect("committed");
-    assert_eq!(store.next_due_ms().await.expect("asked"), Some(NOW + 20), "the lease is longer now");
+    assert_eq!(next_due(&store).await, Some(NOW + 20), "its own lease stands in nobody's way");
     let mut tried = parked();
     tried.tries = 7;
     store.commit(&wait(tried, NOW + 5)).await.expect("committed");
@@ -123,7 +124,7 @@ pub(crate) async fn one_group_may_change_a_firing_twice(store: SharedStore) {
     group.extend(wait(firing(2, "h1", Some("mine")), NOW));
     store.commit(&group).await.expect("committed");
     assert_eq!(counts(&store).await, (1, 0));
-    assert_eq!(store.next_due_ms().await.expect("asked"), Some(NOW));
+    assert_eq!(next_due(&store).await, Some(NOW));
 }
 
 pub(crate) async fn a_message_that_came_twice_is_stored_once(store: SharedStore) {
@@ -136,7 +137,7 @@ pub(crate) async fn a_message_that_came_twice_is_stored_once(store: SharedStore)
     let given_up = FiringChange::Undelivered { firing: firing(1, "h1", None), reason: "404".into(), at_ms: NOW };
     store.commit(&change(given_up)).await.expect("committed");
     assert_eq!(counts(&store).await, (1, 0));
-    assert_eq!(store.next_due_ms().await.expect("asked"), Some(NOW + 500));
+    assert_eq!(next_due(&store).await, Some(NOW + 500));
     assert_eq!(claim(&store, NOW + 500).await[0].tries, 1);
 }
 

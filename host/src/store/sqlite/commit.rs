@@ -74,7 +74,7 @@ static COUNT_FAILURES: LazyLock<Statements> = LazyLock::new(|| {
     )
 });
 
-// A conflict is a message that came twice, or a lease being made longer. `lease = NULL` is never true.
+// A conflict is a message that came twice, or one that is kept under its lease twice. `lease = NULL` is never true.
 static KEEP: LazyLock<Statements> = LazyLock::new(|| {
     Statements::new(
         "INSERT INTO firings
@@ -85,10 +85,11 @@ static KEEP: LazyLock<Statements> = LazyLock::new(|| {
     )
 });
 
+// The lease ends with the change, so that whoever renews leases meanwhile does not put off the next try.
 static CHANGE: LazyLock<Statements> = LazyLock::new(|| {
     Statements::new(
         "UPDATE firings SET state = v.column3, due_ms = v.column4, free_ms = v.column4, tries = v.column5,
-           reason = v.column6
+           reason = v.column6, lease = NULL
          FROM (VALUES ",
         "(?,?,?,?,?,?)",
         ") AS v WHERE firings.id = v.column1 AND firings.lease = v.column2 AND firings.state = 0",

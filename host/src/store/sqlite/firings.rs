@@ -1,4 +1,4 @@
-//! Stored firings: claiming, counting, listing, sending again.
+//! Stored firings: reading, counting, listing, sending again.
 
 use std::sync::Arc;
 
@@ -11,10 +11,10 @@ use crate::{
 };
 
 const READ: &str = "read firings";
-const CLAIM: &str = "claim firings";
 const AGAIN: &str = "send firings again";
 
-fn firing(row: &SqliteRow) -> StoreResult<Firing> {
+/// A firing from a row with all that is kept of it.
+pub(super) fn firing(row: &SqliteRow) -> StoreResult<Firing> {
     let doing = failed(READ);
     let id: String = row.try_get("id").map_err(&doing)?;
     let inline: Option<String> = row.try_get("inline").map_err(&doing)?;
@@ -47,51 +47,6 @@ fn undelivered(row: &SqliteRow) -> StoreResult<UndeliveredRow> {
 }
 
 impl SqliteStore {
-    pub(super) async fn claim(&self, now_ms: UnixMs, until_ms: UnixMs, limit: u32) -> StoreResult<Vec<Firing>> {
-        let doing = failed(CLAIM);
-        let mut transaction = self.begin(CLAIM).await?;
-        let rows = sqlx::query(
-            "UPDATE firings SET lease = lower(hex(randomblob(16))), free_ms = ?
-             WHERE seq IN (SELECT seq FROM firings WHERE state = 0 AND free_ms <= ? ORDER BY free_ms LIMIT ?)
-             RETURNING seq, id, account, hook, due_ms, lease, tries, created_ms, inline, event",
-        )
-        .bind(signed(until_ms))
-        .bind(signed(now_ms))
-        .bind(limit)
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(&doing)?;
-        let mut claimed = Vec::with_capacity(rows.len());
-        for row in &rows {
-            match firing(row) {
-                Ok(firing) => claimed.push((row.try_get::<i64, _>("due_ms").map_err(&doing)?, firing)),
-                // It would come back for ever and hold up the others: people have to see to it.
-                Err(error @ StoreError::Unreadable { .. }) => {
-                    tracing::error!(%error, "a stored firing is put on the list of undelivered");
-                    sqlx::query("UPDATE firings SET state = 1, due_ms = ?, reason = ? WHERE seq = ?")
-                        .bind(signed(now_ms))
-                        .bind(error.to_string())
-                        .bind(row.try_get::<i64, _>("seq").map_err(&doing)?)
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err(&doing)?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        transaction.commit().await.map_err(&doing)?;
-        claimed.sort_by_key(|(due_ms, _)| *due_ms);
-        Ok(claimed.into_iter().map(|(_, firing)| firing).collect())
-    }
-
-    pub(super) async fn next_free_ms(&self) -> StoreResult<Option<UnixMs>> {
-        let free: Option<i64> = sqlx::query_scalar("SELECT min(free_ms) FROM firings WHERE state = 0")
-            .fetch_one(&self.readers)
-            .await
-            .map_err(failed("look for the next firing"))?;
-        Ok(free.map(unsigned))
-    }
-
     pub(super) async fn count_firings(&self, hook: Option<&HookId>) -> StoreResult<FiringCounts> {
         let query = match hook {
             Some(hook) => {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 
 use super::*;
@@ -73,6 +74,16 @@ behaves! {
     firings::one_group_may_change_a_firing_twice,
     firings::a_message_that_came_twice_is_stored_once,
     firings::a_try_under_way_may_end_well_after_disabling,
+    leases::a_lease_lasts_as_long_as_it_is_renewed,
+    leases::only_the_holder_renews_a_lease,
+    leases::renewing_does_not_put_off_what_was_given_back,
+    leases::one_that_slept_through_its_lease_undoes_nothing,
+    turns::a_hook_with_a_backlog_hides_no_other,
+    turns::lists_due_hooks_in_pages,
+    turns::takes_the_longest_due_of_each_hook,
+    turns::hooks_of_one_name_have_turns_of_their_own,
+    turns::looks_past_what_is_due,
+    turns::counts_what_waits_by_account,
     undelivered::what_was_not_delivered_can_be_sent_again,
     undelivered::lists_undelivered_firings_in_pages,
     undelivered::firings_can_be_stored_to_be_sent_again,
@@ -228,7 +239,8 @@ async fn an_event_that_cannot_be_read_holds_nothing_up() {
     });
     store.commit(&group).await.expect("committed");
     sqlx::query("UPDATE firings SET event = '{' WHERE seq = 2").execute(&store.writer).await.expect("damaged");
-    assert_eq!(store.claim_due(1, 2, 10).await.expect("claimed").len(), 1);
+    let claim = Claim { account: "a1".into(), hook: "h1".into(), rows_max: 10 };
+    assert_eq!(store.claim_due(&[claim], 1, 2).await.expect("claimed").len(), 1);
     let counts = store.firing_counts(None).await.expect("counted");
     assert_eq!((counts.waiting, counts.undelivered), (1, 1));
     // It hides none of those that ended before it, not even from a page of one.
@@ -410,4 +422,48 @@ fn cpu_us() -> f64 {
     // After the state: utime and stime are the 12th and 13th numbers, in hundredths of a second.
     let [user, system] = [10, 11].map(|at| fields.get(at).copied().unwrap_or(0.0));
     (user + system) * 10_000.0
+}
+
+/// What the hot questions read: an index each, however many firings wait.
+#[tokio::test]
+async fn a_backlog_of_fifty_thousand_costs_others_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(&url(&folder)).await.expect("it opens");
+    let wait = |n: u64, hook: &str, due_ms: u64| Entry {
+        attempt: None,
+        counts_as_failure: false,
+        change: FiringChange::Wait { firing: behaviour::firing(n, hook, None), due_ms },
+    };
+    for first in (0..50_000).step_by(5000) {
+        let group: Vec<Entry> = (first..first + 5000).map(|n| wait(n, "dead", 1)).collect();
+        store.commit(&group).await.expect("committed");
+    }
+    let others: Vec<Entry> = (0..100).map(|n| wait(60_000 + n, &format!("h{n:03}"), 2)).collect();
+    store.commit(&others).await.expect("committed");
+
+    for (question, index) in [
+        (claiming::DUE_HOOKS, "waiting_hooks_by_free"),
+        (claiming::NEXT, "waiting_hooks_by_free"),
+        (claiming::TAKE, "firings_by_turn"),
+        (claiming::RENEW, "sqlite_autoindex_firings_1"),
+    ] {
+        let plan: Vec<(i64, i64, i64, String)> =
+            sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {question}")))
+                .fetch_all(&store.writer)
+                .await
+                .expect("it is explained");
+        let steps: Vec<_> = plan.into_iter().map(|(.., step)| step).collect();
+        assert!(steps.iter().any(|step| step.contains(index)), "{question}: {steps:?}");
+        let walks = |step: &String| step.starts_with("SCAN firings") || step.starts_with("SCAN f ");
+        assert!(!steps.iter().any(walks), "{question}: {steps:?}");
+    }
+
+    let due = store.due_hooks(10, None, 1000).await.expect("listed");
+    assert_eq!((due.len(), due[0].hook.as_str()), (101, "dead"));
+    let claims: Vec<Claim> =
+        due.into_iter().map(|due| Claim { account: due.account, hook: due.hook, rows_max: 2 }).collect();
+    let claimed = store.claim_due(&claims, 10, 1000).await.expect("claimed");
+    assert_eq!(claimed.len(), 102, "two of the dead hook, and all that the others have");
+    assert_eq!(store.waiting_by_account(1).await.expect("counted"), [("a1".into(), 50_100)]);
+    assert_eq!(store.next_due_ms(10).await.expect("asked"), Some(1000));
 }
