@@ -84,7 +84,12 @@ async fn ten_hooks_whose_receiver_hangs_cost_others_nothing() {
     assert!(began.elapsed() < PARK_AFTER, "texts waited for a receiver that hangs: {:?}", began.elapsed());
     host.expect_settled().await;
     assert_eq!(hanging.requests().len(), 50, "five of each hook are open, and no more");
-    assert_eq!(host.running.store.firing_counts(None).await.unwrap().waiting, 400);
+    // A text that found the machine busy may have been stored too, and go a moment later.
+    eventually("the calls alone to wait", async || match host.running.store.firing_counts(None).await.unwrap().waiting {
+        400 => Ok(()),
+        waiting => Err(waiting),
+    })
+    .await;
     drop(hanging);
     host.running.stop().await;
 }

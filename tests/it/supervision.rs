@@ -14,12 +14,14 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 19] = [
     "bulk requests",
+    "call scheduler",
     "change follower",
     "change listener",
     "disabler",
     "fair shares",
+    "idle instances",
     "ingress",
     "module follower",
     "module watcher",
@@ -31,6 +33,7 @@ const PARTS: [&str; 16] = [
     "module costs",
     "module faults",
     "recorder",
+    "stored calls",
 ];
 
 /// A host with all parts, and what shows that each does its work.
@@ -146,7 +149,7 @@ async fn a_watcher_that_died_still_sees_a_changed_folder() {
 
 #[tokio::test]
 async fn messages_in_flight_are_not_lost_whatever_part_dies() {
-    const MESSAGES: usize = 160;
+    const MESSAGES: usize = 240;
     let receiver = Receiver::start().await.answering_with(Answer::status(200).after(Duration::from_millis(30)));
     let host = TestHost::builder()
         .hook(a_hook("channel_create").to(&receiver))

@@ -235,12 +235,16 @@ impl TestHost {
         self.folder.path().join("modules").join(format!("{name}.wasm"))
     }
 
-    /// What `/metrics` says of a series, e.g. `hookbox_module_faults_total{module="trap",kind="trap"}`; 0 when it is
-    /// not there. Counters are those of the whole process, so compare with what was there before.
+    /// What `/metrics` says of a series, e.g. `hookbox_module_faults_total{module="trap",kind="trap"}`, or of all series of a
+    /// name together; 0 when there is none. Counters are those of the whole process, so compare with what was there before.
     pub async fn counted(&self, series: &str) -> u64 {
         let (_, text) = self.get("/metrics").await;
-        let line = text.lines().find_map(|line| line.strip_prefix(series));
-        line.map_or(0, |value| value.trim().parse().unwrap_or_else(|_| panic!("{series} is {value:?}")))
+        let of_name = text.lines().filter_map(|line| line.strip_prefix(series));
+        let values = of_name.filter_map(|rest| match rest.strip_prefix('{') {
+            Some(labelled) => labelled.rsplit_once("} ").map(|(_, value)| value),
+            None => rest.strip_prefix(' '),
+        });
+        values.map(|value| value.parse::<u64>().unwrap_or_else(|_| panic!("{series} is {value:?}"))).sum()
     }
 
     /// Ends the test: the host must have taken all messages, must stop in time, and must have settled all by then: what
