@@ -120,6 +120,8 @@ pub struct Api {
     pub uploads: Arc<Semaphore>,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerState>,
+    /// Why the broker takes nothing that is published, when it does not.
+    pub alarm: watch::Receiver<Option<String>>,
     /// How it stands with KAZOO's CouchDB.
     pub couchdb: watch::Receiver<ReaderState>,
     /// Slows down who guesses keys.

@@ -18,7 +18,7 @@ use std::{
 
 use futures_util::StreamExt;
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
+    BasicProperties, Channel, Confirmation, ExchangeKind,
     options::{
         BasicConsumeOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions,
         QueueDeclareOptions,
@@ -26,13 +26,18 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 use thiserror::Error;
-use tokio::sync::{Mutex, Notify, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc, watch};
 
 use crate::{
     account::AccountTree,
+    broker::{
+        Broker, Pauses, Unreachable,
+        fault::Fault,
+        flow::{Flow, Unconfirmed},
+    },
     error_chain::chain,
     hook::{Hook, table::HookTable},
-    ingress::doubling_pause,
+    ingress::amqp::BrokerState,
     message::Object,
     settings::FiringSettings,
     store::{HookChange, Notice, SharedStore, StoreError},
@@ -54,12 +59,32 @@ const NOTICE_BYTES_MAX: usize = 65_536;
 /// Why telling or hearing failed.
 #[derive(Debug, Error)]
 pub enum ChangesError {
-    /// The broker.
+    /// No broker can be reached.
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    /// The broker, or the way there.
     #[error("the broker: {0}")]
-    Broker(#[from] lapin::Error),
+    Broker(Fault),
+    /// The broker takes no notices.
+    #[error(transparent)]
+    Unconfirmed(#[from] Unconfirmed),
+    /// The broker has refused a notice, which is kept.
+    #[error("the broker has refused a notice ({exchange} {routing_key}); its log says why")]
+    Refused {
+        /// Where it was to go.
+        exchange: String,
+        /// With this key.
+        routing_key: String,
+    },
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<lapin::Error> for ChangesError {
+    fn from(error: lapin::Error) -> Self {
+        Self::Broker(error.into())
+    }
 }
 
 /// Keeps the account tree and the hook table in step with the store.
@@ -208,14 +233,16 @@ impl Heard {
 
 /// Hears change notices on the `configuration` exchange, on a queue of this node's own.
 pub struct Listener {
-    /// `amqp.url`.
-    pub url: String,
+    /// Where they are heard.
+    pub broker: Arc<Broker>,
     /// Rung for each notice: who follows hooks and accounts, and who follows modules.
     pub wake: [Arc<Notify>; 2],
     /// Who else is told of them.
     pub heard: Option<Heard>,
     /// `amqp.reconnect_pause_ms_max`.
     pub pause_ms_max: u64,
+    /// `amqp.rebind_ms`.
+    pub rebind_ms: u64,
 }
 
 impl Listener {
@@ -230,15 +257,11 @@ impl Listener {
 
     /// Listens until the connection is lost.
     async fn listen(&self, outage: &mut Outage) -> Result<(), ChangesError> {
-        let (_connection, channel) = connect(&self.url, "hookbox changes").await?;
+        let link = self.broker.connect("changes").await?;
+        let channel = link.channel().await?;
         let queue = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let queue = channel.queue_declare(ShortString::default(), queue, FieldTable::default()).await?;
-        declare_exchange(&channel, "configuration").await?;
-        for key in NOTICE_KEYS.into_iter().chain(self.heard.as_ref().map(|_| NUMBER_NOTICE_KEY)) {
-            let options = QueueBindOptions::default();
-            let (queue, exchange) = (queue.name().clone(), "configuration".into());
-            channel.queue_bind(queue, exchange, key.into(), options, FieldTable::default()).await?;
-        }
+        self.bind(&channel, queue.name()).await?;
         let options = BasicConsumeOptions { no_ack: true, exclusive: true, ..BasicConsumeOptions::default() };
         let tag = ShortString::default();
         let mut notices = channel.basic_consume(queue.name().clone(), tag, options, FieldTable::default()).await?;
@@ -249,12 +272,29 @@ impl Listener {
         }
         outage.is_over();
         tracing::info!("listening for change notices");
-        while let Some(notice) = notices.next().await {
-            let notice = notice?;
+        loop {
+            let notice = tokio::select! {
+                notice = notices.next() => notice,
+                () = tokio::time::sleep(Duration::from_millis(self.rebind_ms)) => {
+                    self.bind(&channel, queue.name()).await?;
+                    continue;
+                }
+            };
+            let Some(notice) = notice.transpose()? else { return Ok(()) };
             if let Some(heard) = &self.heard {
                 heard.hand_over(&notice.data);
             }
             self.ring();
+        }
+    }
+
+    /// Declares the exchange and binds, anew when it has been before: the exchange may have gone.
+    async fn bind(&self, channel: &Channel, queue: &ShortString) -> Result<(), lapin::Error> {
+        declare_exchange(channel, "configuration").await?;
+        for key in NOTICE_KEYS.into_iter().chain(self.heard.as_ref().map(|_| NUMBER_NOTICE_KEY)) {
+            let options = QueueBindOptions::default();
+            let (queue, exchange) = (queue.clone(), "configuration".into());
+            channel.queue_bind(queue, exchange, key.into(), options, FieldTable::default()).await?;
         }
         Ok(())
     }
@@ -265,9 +305,14 @@ impl Listener {
 }
 
 /// Publishes the notices that the store keeps, in order, until the broker has confirmed them.
+///
+/// They are not `mandatory`: a notice that no queue wants is nobody's loss. But hooks of this host hear of notices when they
+/// come back in, so none is sent before the host's own queue is bound.
 pub struct Publisher {
-    /// `amqp.url`.
-    pub url: String,
+    /// Where to.
+    pub broker: Arc<Broker>,
+    /// Whether the host's own queue is bound.
+    pub ingress: watch::Receiver<BrokerState>,
     /// Where they are kept.
     pub store: SharedStore,
     /// Rung when one was written.
@@ -290,18 +335,24 @@ impl Publisher {
 
     /// Publishes until the connection is lost, or the store fails.
     async fn publish_all(&self, outage: &mut Outage) -> Result<(), ChangesError> {
-        let (_connection, channel) = connect(&self.url, "hookbox notices").await?;
+        let link = self.broker.connect("notices").await?;
+        let mut flow = Flow::of(&self.broker, &link);
+        let channel = link.channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        let mut ingress = self.ingress.clone();
         loop {
             let notices = self.store.notices(PAGE_ROWS).await?;
-            outage.is_over();
             for notice in &notices {
-                self.publish(&channel, notice).await?;
+                // An error says that the host ends, which drops this too.
+                let _ = ingress.wait_for(|state| matches!(state, BrokerState::Consuming { .. })).await;
+                flow.patiently(self.publish(&channel, notice)).await?;
                 self.store.delete_notice(notice.id).await?;
             }
+            outage.is_over();
             if notices.is_empty() {
                 tokio::select! {
                     () = self.wake.notified() => {}
+                    () = flow.hear() => {}
                     () = tokio::time::sleep(Duration::from_millis(self.poll_ms)) => {}
                 }
             }
@@ -314,8 +365,13 @@ impl Publisher {
         let (exchange, key) = (notice.exchange.as_str().into(), notice.routing_key.as_str().into());
         let body = serde_json::Value::Object(notice.body.clone()).to_string();
         let options = BasicPublishOptions::default();
-        channel.basic_publish(exchange, key, options, body.as_bytes(), properties).await?.await?;
-        Ok(())
+        match channel.basic_publish(exchange, key, options, body.as_bytes(), properties).await?.await? {
+            Confirmation::Ack(_) => Ok(()),
+            Confirmation::Nack(_) | Confirmation::NotRequested => {
+                let (exchange, routing_key) = (notice.exchange.clone(), notice.routing_key.clone());
+                Err(ChangesError::Refused { exchange, routing_key })
+            }
+        }
     }
 }
 
@@ -323,35 +379,25 @@ impl Publisher {
 /// nobody's fault here, so it does not count as a failure of the part that waits for it.
 struct Outage {
     what: &'static str,
-    failures: u64,
-    pause_ms_max: u64,
+    pauses: Pauses,
 }
 
 impl Outage {
     fn new(what: &'static str, pause_ms_max: u64) -> Self {
-        Self { what, failures: 0, pause_ms_max }
+        Self { what, pauses: Pauses::new(pause_ms_max) }
     }
 
     fn is_over(&mut self) {
-        self.failures = 0;
+        self.pauses.begin_anew();
     }
 
     async fn wait(&mut self, ended: Result<(), ChangesError>) {
         let reason = ended.err().map_or_else(|| "the broker ended the consumer".to_owned(), |error| chain(&error));
-        if self.failures == 0 {
+        if self.pauses.are_over() {
             tracing::warn!(%reason, "{}; trying again until they can", self.what);
         }
-        let pause = doubling_pause(self.failures, (self.pause_ms_max / 20).max(1), self.pause_ms_max);
-        self.failures += 1;
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(self.pauses.next()).await;
     }
-}
-
-async fn connect(url: &str, name: &str) -> Result<(Connection, Channel), lapin::Error> {
-    let properties = ConnectionProperties::default().with_connection_name(name.into());
-    let connection = Connection::connect(url, properties).await?;
-    let channel = connection.create_channel().await?;
-    Ok((connection, channel))
 }
 
 /// As every KAZOO application declares its exchanges.

@@ -24,6 +24,7 @@ use crate::{
     error_chain::chain,
     firing::client::ClientError,
     hook::table::HookTable,
+    broker::Broker,
     ingress::amqp::BrokerState,
     kazoo::{couchdb::CouchDbError, reader::ReaderState, users::KazooUsers},
     message::AccountId,
@@ -139,7 +140,8 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
 
     let mut stages = Stages::make(&settings, &options).await?;
     let supervisors = Supervisors::new(&settings);
-    let (state, broker) = watch::channel(match &settings.amqp.url {
+    let connections = Broker::new(&settings.amqp, &stages.node);
+    let (state, broker) = watch::channel(match &connections {
         Some(_) => BrokerState::Away("not reached yet".into()),
         None => BrokerState::Off,
     });
@@ -150,11 +152,12 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
     let HostOptions { clock, at_rest, .. } = options;
     if !at_rest {
         parts::start(&mut stages, &supervisors);
-        match &settings.amqp.url {
-            Some(url) => parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state),
+        match &connections {
+            Some(connections) => parts::start_amqp(connections, &settings, &stages, &supervisors, &clock, state),
             None => parts::start_own_notices(&settings, &stages, &supervisors, &clock),
         }
-        let api = api(&settings, &stages, broker.clone(), couchdb.clone(), clock);
+        let alarm = connections.map_or_else(|| watch::channel(None).1, |connections| connections.alarm());
+        let api = api(&settings, &stages, Outside { broker: broker.clone(), alarm, couchdb: couchdb.clone() }, clock);
         let stopping = &supervisors.stopping;
         api::server::serve(listener, api::router(api), &settings.api, stopping.clone(), &stages.under_way);
         if let Some(listener) = metrics_listener {
@@ -242,13 +245,15 @@ impl RunningHost {
     }
 }
 
-fn api(
-    settings: &Settings,
-    stages: &Stages,
+/// How it stands with what is outside.
+struct Outside {
     broker: watch::Receiver<BrokerState>,
+    alarm: watch::Receiver<Option<String>>,
     couchdb: watch::Receiver<ReaderState>,
-    clock: Clock,
-) -> Arc<Api> {
+}
+
+fn api(settings: &Settings, stages: &Stages, outside: Outside, clock: Clock) -> Arc<Api> {
+    let Outside { broker, alarm, couchdb } = outside;
     Arc::new(Api {
         settings: settings.api.clone(),
         firing: Arc::clone(&stages.firer.settings),
@@ -274,6 +279,7 @@ fn api(
         quarantining: Arc::clone(&stages.quarantining),
         uploads: Arc::new(Semaphore::new(usize::try_from(settings.modules.uploads_max).unwrap_or(1))),
         broker,
+        alarm,
         couchdb,
         guesses: Guesses::new(settings.api.auth_failures_per_min),
         places: Semaphore::new(usize::try_from(settings.api.requests_max).unwrap_or(Semaphore::MAX_PERMITS)),

@@ -7,6 +7,7 @@ pub mod settings;
 pub mod host;
 pub mod pipeline;
 pub mod message;
+pub mod broker;
 pub mod ingress;
 pub mod module;
 pub mod account;

@@ -3,6 +3,7 @@
 //! The defaults are `hookbox.example.toml`, compiled in; a file and the environment (`HOOKBOX_SECTION__KEY`) lie over
 //! them. What is wrong is said in one sentence each: what, where, what to do.
 
+mod amqp_urls;
 mod bounds;
 mod known;
 mod proxy_url;
@@ -17,6 +18,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+pub use amqp_urls::AmqpUrls;
 pub use bounds::{ATTEMPT_FAILURE_COUNT, ATTEMPT_FAILURE_EXPIRY_MS};
 pub use proxy_url::ProxyUrl;
 pub use sections::*;

@@ -29,6 +29,8 @@ pub struct Readiness {
     pub status: String,
     /// Why not.
     pub reasons: Vec<String>,
+    /// What operators should see to, though messages are taken and fired.
+    pub warnings: Vec<String>,
 }
 
 /// 200 as long as the process answers at all.
@@ -54,7 +56,8 @@ pub async fn ready(State(api): State<Shared>) -> impl IntoResponse {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    (status, Json(json!({"status": word, "reasons": reasons})))
+    let warnings: Vec<_> = api.alarm.borrow().iter().map(|alarm| format!("broker: {alarm}")).collect();
+    (status, Json(json!({"status": word, "reasons": reasons, "warnings": warnings})))
 }
 
 /// Prometheus' text.

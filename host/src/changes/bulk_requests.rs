@@ -5,7 +5,7 @@
 //! request that nobody took for a minute is no use to who asked, and goes. A request that cannot be understood is logged
 //! and dropped, without a reply.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
@@ -20,22 +20,25 @@ use lapin::{
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::{ChangesError, Follower, Outage, connect, declare_exchange};
+use super::{ChangesError, Follower, Outage, declare_exchange};
 use crate::{
-    account::AccountTree, attempt::re_enable, clock::Clock, message::AccountId, notice::Sender, store::SharedStore,
+    account::AccountTree, attempt::re_enable, broker::Broker, clock::Clock, message::AccountId, notice::Sender,
+    store::SharedStore,
 };
 
 const EXCHANGE: &str = "configuration";
 const ROUTING_KEY: &str = "configuration.doc_type_update.webhook";
 /// Where replies go, to the queue that the routing key names.
 const REPLIES: &str = "targeted";
+/// The longest name of a queue; AMQP's short string.
+const QUEUE_BYTES_MAX: usize = 255;
 /// How long a request may wait for somebody to do it.
 const TTL_MS: i32 = 60_000;
 
 /// Does what is asked.
 pub struct BulkRequests {
-    /// `amqp.url`.
-    pub url: String,
+    /// Where they come from.
+    pub broker: Arc<Broker>,
     /// `amqp.queue`; requests have a queue of their own, `<queue>.requests`.
     pub queue: String,
     /// Where hooks are.
@@ -52,6 +55,8 @@ pub struct BulkRequests {
     pub clock: Clock,
     /// `amqp.reconnect_pause_ms_max`.
     pub pause_ms_max: u64,
+    /// `amqp.rebind_ms`.
+    pub rebind_ms: u64,
 }
 
 /// One request.
@@ -83,27 +88,30 @@ impl BulkRequests {
 
     /// Does them until the connection is lost or the store fails; what was not acknowledged comes back.
     async fn serve(&self, outage: &mut Outage) -> Result<(), ChangesError> {
-        let (_connection, channel) = connect(&self.url, "hookbox bulk requests").await?;
-        declare_exchange(&channel, EXCHANGE).await?;
-        let options = ExchangeDeclareOptions::default();
-        channel.exchange_declare(REPLIES.into(), ExchangeKind::Direct, options, FieldTable::default()).await?;
+        let link = self.broker.connect("bulk requests").await?;
+        let channel = link.channel().await?;
         let queue = ShortString::from(format!("{}.requests", self.queue));
         let mut arguments = FieldTable::default();
         arguments.insert("x-message-ttl".into(), AMQPValue::LongInt(TTL_MS));
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
         channel.queue_declare(queue.clone(), options, arguments).await?;
-        let options = QueueBindOptions::default();
-        channel.queue_bind(queue.clone(), EXCHANGE.into(), ROUTING_KEY.into(), options, FieldTable::default()).await?;
+        bind(&channel, &queue).await?;
         channel.basic_qos(1, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
-        let mut requests = channel.basic_consume(queue, ShortString::default(), options, FieldTable::default()).await?;
+        let mut requests = channel.basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default()).await?;
         outage.is_over();
-        while let Some(delivery) = requests.next().await {
-            let delivery = delivery?;
+        loop {
+            let delivery = tokio::select! {
+                delivery = requests.next() => delivery,
+                () = tokio::time::sleep(Duration::from_millis(self.rebind_ms)) => {
+                    bind(&channel, &queue).await?;
+                    continue;
+                }
+            };
+            let Some(delivery) = delivery.transpose()? else { return Ok(()) };
             self.handle(&channel, &delivery).await?;
             delivery.ack(BasicAckOptions::default()).await?;
         }
-        Ok(())
     }
 
     async fn handle(&self, channel: &Channel, delivery: &Delivery) -> Result<(), ChangesError> {
@@ -152,6 +160,15 @@ impl BulkRequests {
     }
 }
 
+/// Declares the exchanges and binds, anew when it has been before: an exchange may have gone.
+async fn bind(channel: &Channel, queue: &ShortString) -> Result<(), lapin::Error> {
+    declare_exchange(channel, EXCHANGE).await?;
+    let options = ExchangeDeclareOptions::default();
+    channel.exchange_declare(REPLIES.into(), ExchangeKind::Direct, options, FieldTable::default()).await?;
+    let options = QueueBindOptions::default();
+    channel.queue_bind(queue.clone(), EXCHANGE.into(), ROUTING_KEY.into(), options, FieldTable::default()).await
+}
+
 /// Reads a request; what is wrong with one that is none.
 fn read(body: &[u8]) -> Result<Request, String> {
     let body: Value = serde_json::from_slice(body).map_err(|error| format!("it is not JSON: {error}"))?;
@@ -168,11 +185,16 @@ fn read(body: &[u8]) -> Result<Request, String> {
         "descendants" => true,
         other => return Err(format!("Action is {other:?}; it can be account or descendants")),
     };
+    let reply_to = text("Server-ID").map(reply_to);
+    // The library panics at a longer one.
+    if reply_to.as_ref().is_some_and(|to| to.queue.len() > QUEUE_BYTES_MAX) {
+        return Err(format!("Server-ID names a queue of more than {QUEUE_BYTES_MAX} bytes"));
+    }
     Ok(Request {
         account: AccountId::from(required("Account-ID")?),
         with_descendants,
         message_id: text("Msg-ID").unwrap_or_default().to_owned(),
-        reply_to: text("Server-ID").map(reply_to),
+        reply_to,
     })
 }
 
@@ -211,6 +233,7 @@ mod tests {
             ("Type", "account", "Type"),
             ("Action", "everything", "descendants"),
             ("Account-ID", "", "Account-ID"),
+            ("Server-ID", &"q".repeat(256), "Server-ID"),
             ("Event-Name", "doc_edited", "Event-Name"),
         ] {
             let mut request = request();

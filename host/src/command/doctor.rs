@@ -2,21 +2,25 @@
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
-use lapin::{Connection, ConnectionProperties};
 use tokio::net::TcpStream;
 
 use super::could_not_begin;
 use crate::{
+    broker::{Broker, address::Address, tls::TlsFiles},
     clock::Clock,
     error_chain::chain,
     firing::client::trust,
     host::{self, HostOptions},
+    ingress::amqp::queues,
     kazoo::{ACCOUNTS, couchdb::CouchDb},
-    settings::{FiringSettings, KazooSettings, ProxyUrl, Settings},
+    settings::{AmqpSettings, FiringSettings, KazooSettings, ProxyUrl, Settings},
 };
 
 /// Before this, a clock has not been set: signatures with such times are refused by every receiver.
 const EARLIEST_MS: u64 = 1_767_225_600_000; // 2026-01-01
+
+/// How long the broker may take to say good-bye.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 /// Prints a line a check; exit code 1 when one of them is bad.
 pub async fn run(config: Option<&Path>) -> ExitCode {
@@ -27,7 +31,7 @@ pub async fn run(config: Option<&Path>) -> ExitCode {
     let mut report = Report { bad: 0 };
     report.line("settings", Ok(config.map_or("the defaults".to_owned(), |path| path.display().to_string())));
     report.line("clock", clock());
-    report.line("broker", broker(settings.amqp.url.as_deref()).await);
+    check_broker(&settings.amqp, &mut report).await;
     if settings.kazoo.couchdb_url.is_some() {
         report.line("couchdb", couchdb(&settings.kazoo).await);
     }
@@ -67,13 +71,35 @@ fn clock() -> Result<String, String> {
     }
 }
 
-async fn broker(url: Option<&str>) -> Result<String, String> {
-    let Some(url) = url else { return Ok("off (amqp.url is unset)".to_owned()) };
-    let connecting = Connection::connect(url, ConnectionProperties::default());
-    match tokio::time::timeout(Duration::from_secs(10), connecting).await {
-        Ok(Ok(_)) => Ok("reached".to_owned()),
-        Ok(Err(error)) => Err(format!("{}; check amqp.url and that the broker runs", chain(&error))),
-        Err(_) => Err("no answer within 10 s; check amqp.url and the way there".to_owned()),
+/// Each broker of `amqp.url`, whether it lets us in, and whether its queues are what the settings ask for.
+async fn check_broker(settings: &AmqpSettings, report: &mut Report) {
+    let Some(broker) = Broker::new(settings, "hookbox@doctor") else {
+        return report.line("broker", Ok("off (amqp.url is unset)".to_owned()));
+    };
+    if !broker.addresses().iter().any(Address::is_tls) && !settings.ca_files.is_empty() {
+        let read = TlsFiles::of(settings).client_config().await;
+        let unused = "amqp.ca_files can be read, and are not used: no amqp.url is amqps://".to_owned();
+        report.line("broker", read.map(|_| unused).map_err(|error| error.to_string()));
+    }
+    for address in broker.addresses() {
+        let link = match broker.connect_to(address, "doctor").await {
+            Ok(link) => link,
+            Err(error) => {
+                report.line("broker", Err(format!("{address}: {}", chain(&error))));
+                continue;
+            }
+        };
+        report.line("broker", Ok("reached".to_owned()));
+        let looked = tokio::time::timeout(broker.confirm_timeout(), queues::look(&link, settings)).await;
+        let found = match looked {
+            Ok(Ok(there)) if there.contains(&settings.queue) => Ok(format!("{} is there", settings.queue)),
+            Ok(Ok(_)) => Ok(format!("{} is made when the host starts", settings.queue)),
+            Ok(Err(error)) => Err(chain(&error)),
+            Err(_) => Err(format!("{address} does not say what queues it has; check its load and its log")),
+        };
+        report.line("queue", found);
+        // Whatever comes of it: the process ends.
+        let _ = tokio::time::timeout(CLOSE_TIME, link.close()).await;
     }
 }
 
@@ -91,7 +117,7 @@ async fn couchdb(settings: &KazooSettings) -> Result<String, String> {
 
 /// Which certificates are trusted. Files that cannot be used are named, and taken off the list for what comes after.
 fn certificates(firing: &mut FiringSettings) -> Result<String, String> {
-    match trust::read_ca_files(&firing.ca_files) {
+    match trust::read_ca_files("firing.ca_files", &firing.ca_files) {
         Ok(own) if own.is_empty() => Ok("the system's".to_owned()),
         Ok(own) => Ok(format!("the system's and {} of firing.ca_files", own.len())),
         Err(error) => {

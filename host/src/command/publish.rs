@@ -5,15 +5,20 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use flate2::{Compression, write::GzEncoder};
 use lapin::{
-    BasicProperties, Confirmation, Connection, ConnectionProperties, ExchangeKind,
+    BasicProperties, Channel, Confirmation, ExchangeKind,
     options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions},
-    types::{AMQPValue, FieldTable, LongString},
+    types::{AMQPValue, FieldTable, LongString, ShortString},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json, value::RawValue};
+use tokio::time::timeout;
 
 use super::{could_not_begin, rest};
-use crate::error_chain::chain;
+use crate::{
+    broker::{Broker, fault::Fault},
+    error_chain::chain,
+    settings::{AmqpUrls, Settings},
+};
 
 /// Messages of one request to a host.
 const MESSAGES_A_REQUEST: usize = 100;
@@ -24,9 +29,13 @@ pub struct Publish {
     /// An object, an array or JSON lines of {exchange, routing_key, body, message_id?, headers?, content_type?,
     /// content_encoding?}; `-` for standard input.
     file: PathBuf,
-    /// A broker to publish to, instead of a host. Exchanges are declared as KAZOO does: topic, not durable.
+    /// A broker to publish to, instead of a host; more than once for brokers to try in turn. Exchanges are declared as
+    /// KAZOO does: topic, not durable.
     #[arg(long)]
-    amqp: Option<String>,
+    amqp: Vec<String>,
+    /// Settings that say how the broker is reached: certificates, time-outs (those of `[amqp]`, but for the URL).
+    #[arg(long, requires = "amqp")]
+    config: Option<PathBuf>,
     /// The host's address.
     #[arg(long, env = "HOOKBOX_CLI_URL", default_value = "http://127.0.0.1:8000")]
     url: String,
@@ -71,9 +80,9 @@ impl Publish {
             Ok(messages) => messages,
             Err(reason) => return could_not_begin(&format!("{name}: {reason}")),
         };
-        let published = match &self.amqp {
-            Some(url) => to_broker(url, &messages).await,
-            None => self.to_host(&messages).await,
+        let published = match self.amqp.is_empty() {
+            true => self.to_host(&messages).await,
+            false => self.to_broker(&messages).await,
         };
         match published {
             Ok(taken) => {
@@ -109,46 +118,92 @@ impl Publish {
         }
         Ok(taken)
     }
+
+    /// Publishes with confirms. Only what the broker has confirmed and put into a queue counts as taken; the rest is named.
+    /// When the broker fails on the way, nothing after it is tried.
+    async fn to_broker(&self, messages: &[Message]) -> Result<usize, String> {
+        let failed = |error: lapin::Error| format!("the broker: {}", Fault::from(error));
+        let mut settings = Settings::load(self.config.as_deref()).map_err(|error| chain(&error))?.amqp;
+        settings.url = Some(AmqpUrls::from(self.amqp.clone()));
+        let broker = Broker::new(&settings, "hookbox@command").filter(|broker| broker.addresses().len() == self.amqp.len());
+        let broker = broker.ok_or("--amqp is no URL of a broker; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…")?;
+        let link = broker.connect("publish").await.map_err(|error| format!("the broker: {error}"))?;
+        let channel = link.channel().await.map_err(failed)?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;
+        let (patience, mut taken) = (broker.confirm_timeout(), 0);
+        for (message, number) in messages.iter().zip(1..) {
+            let place = format!("{} {}", message.exchange, message.routing_key);
+            let ended = match timeout(patience, send(&channel, message)).await {
+                Ok(Ok(Sent::Taken)) => {
+                    taken += 1;
+                    continue;
+                }
+                Ok(Ok(Sent::Returned)) => {
+                    println!("{place}: no queue is bound for it");
+                    continue;
+                }
+                Ok(Ok(Sent::Refused)) => {
+                    println!("{place}: the broker has refused it; its log says why");
+                    continue;
+                }
+                Ok(Err(reason)) => reason,
+                Err(_) if link.is_blocked() => "the broker has raised an alarm and takes nothing that is published; free \
+                                                memory or disk there (rabbitmqctl status)"
+                    .to_owned(),
+                Err(_) => format!("the broker has not confirmed within {patience:?} (amqp.confirm_timeout_ms)"),
+            };
+            println!("{place} (message {number}): {ended}; it may be there or not, and nothing after it was tried");
+            return Ok(taken);
+        }
+        // All that counts has been confirmed.
+        let _ = timeout(patience, link.close()).await;
+        Ok(taken)
+    }
 }
 
-/// Publishes with confirms; a message that the broker could route nowhere is not counted as taken.
-async fn to_broker(url: &str, messages: &[Message]) -> Result<usize, String> {
-    let failed = |error: lapin::Error| format!("the broker: {}", chain(&error));
-    let connection = Connection::connect(url, ConnectionProperties::default()).await.map_err(failed)?;
-    let channel = connection.create_channel().await.map_err(failed)?;
-    channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;
-    let mut taken = 0;
-    for message in messages {
-        let exchange = message.exchange.as_str();
-        let options = ExchangeDeclareOptions::default();
-        let declared = channel.exchange_declare(exchange.into(), ExchangeKind::Topic, options, FieldTable::default());
-        declared.await.map_err(failed)?;
-        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let (body, properties) = message.for_the_broker()?;
-        let key = message.routing_key.as_str().into();
-        let sent = channel.basic_publish(exchange.into(), key, options, &body, properties).await.map_err(failed)?;
-        match sent.await.map_err(failed)? {
-            Confirmation::Ack(None) => taken += 1,
-            _ => println!("{exchange} {}: no queue is bound for it", message.routing_key),
-        }
-    }
-    connection.close(200, "bye".into()).await.map_err(failed)?;
-    Ok(taken)
+/// What became of a message at the broker.
+enum Sent {
+    Taken,
+    /// Confirmed, and in no queue.
+    Returned,
+    Refused,
+}
+
+/// Publishes one message and waits for what becomes of it.
+async fn send(channel: &Channel, message: &Message) -> Result<Sent, String> {
+    let failed = |error: lapin::Error| Fault::from(error).to_string();
+    let (exchange, routing_key) = (short("exchange", &message.exchange)?, short("routing_key", &message.routing_key)?);
+    let (body, properties) = message.for_the_broker()?;
+    let options = ExchangeDeclareOptions::default();
+    let declared = channel.exchange_declare(exchange.clone(), ExchangeKind::Topic, options, FieldTable::default());
+    declared.await.map_err(failed)?;
+    let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+    let sent = channel.basic_publish(exchange, routing_key, options, &body, properties).await.map_err(failed)?;
+    Ok(match sent.await.map_err(failed)? {
+        Confirmation::Ack(None) => Sent::Taken,
+        Confirmation::Ack(Some(_)) => Sent::Returned,
+        Confirmation::Nack(_) | Confirmation::NotRequested => Sent::Refused,
+    })
+}
+
+/// AMQP's short string; the library panics at a longer one.
+fn short(field: &str, text: &str) -> Result<ShortString, String> {
+    ShortString::try_new(text).map_err(|_| format!("{field} is {} bytes long; AMQP takes 255", text.len()))
 }
 
 impl Message {
     fn for_the_broker(&self) -> Result<(Vec<u8>, BasicProperties), String> {
         let mut properties = BasicProperties::default();
         let content_type = self.content_type.as_deref().unwrap_or("application/json");
-        properties = properties.with_content_type(content_type.into());
+        properties = properties.with_content_type(short("content_type", content_type)?);
         if let Some(id) = &self.message_id {
-            properties = properties.with_message_id(id.as_str().into());
+            properties = properties.with_message_id(short("message_id", id)?);
         }
         if let Some(headers) = &self.headers {
             let mut table = FieldTable::default();
             for (name, value) in headers {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                table.insert(name.as_str().into(), AMQPValue::LongString(LongString::from(text)));
+                table.insert(short("a header's name", name)?, AMQPValue::LongString(LongString::from(text)));
             }
             properties = properties.with_headers(table);
         }

@@ -73,7 +73,7 @@ impl Client {
         let allow: Arc<[IpNet]> = settings.allow_addresses.clone().into();
         let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
         let resolver = JudgingResolver::new(Arc::clone(&allow));
-        let trusted = trust::read_ca_files(&settings.ca_files)?;
+        let trusted = trust::read_ca_files("firing.ca_files", &settings.ca_files)?;
         let own: Vec<_> = trusted.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>()?;
         let builder = || {
             reqwest::Client::builder()

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::stages::Stages;
 use crate::{
+    broker::Broker,
     changes::{Heard, Listener, Publisher, bulk_requests::BulkRequests},
     clock::Clock,
     firing::scheduler::Scheduler,
@@ -125,7 +126,7 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
 
 /// Starts what works with the broker: hearing of changes, telling, and the shared listener.
 pub(super) fn start_amqp(
-    url: &str,
+    broker: &Arc<Broker>,
     settings: &Settings,
     stages: &Stages,
     supervisors: &Supervisors,
@@ -133,19 +134,20 @@ pub(super) fn start_amqp(
     state: watch::Sender<BrokerState>,
 ) {
     let parts = &supervisors.parts;
-    let pause_ms_max = settings.amqp.reconnect_pause_ms_max;
+    let (pause_ms_max, rebind_ms) = (settings.amqp.reconnect_pause_ms_max, settings.amqp.rebind_ms);
     let heard = stages
         .kazoo
         .as_ref()
         .map(|kazoo| Heard { notices: kazoo.notices.clone(), missed: Arc::clone(&kazoo.reader.missed) });
     let wake = [Arc::clone(&stages.changed), Arc::clone(&stages.stored_modules.wake)];
-    let listener = Arc::new(Listener { url: url.to_owned(), wake, heard, pause_ms_max });
+    let listener = Arc::new(Listener { broker: Arc::clone(broker), wake, heard, pause_ms_max, rebind_ms });
     parts.start("change listener", move || {
         let listener = Arc::clone(&listener);
         async move { listener.run().await }
     });
     let publisher = Arc::new(Publisher {
-        url: url.to_owned(),
+        broker: Arc::clone(broker),
+        ingress: state.subscribe(),
         store: Arc::clone(&stages.store),
         wake: Arc::clone(&stages.to_tell),
         poll_ms: settings.store.poll_ms,
@@ -156,7 +158,7 @@ pub(super) fn start_amqp(
         async move { publisher.run().await }
     });
     let bulk_requests = Arc::new(BulkRequests {
-        url: url.to_owned(),
+        broker: Arc::clone(broker),
         queue: settings.amqp.queue.clone(),
         store: Arc::clone(&stages.store),
         accounts: Arc::clone(&stages.accounts),
@@ -165,13 +167,14 @@ pub(super) fn start_amqp(
         node: stages.node.clone(),
         clock: clock.clone(),
         pause_ms_max,
+        rebind_ms,
     });
     parts.start("bulk requests", move || {
         let bulk_requests = Arc::clone(&bulk_requests);
         async move { bulk_requests.run().await }
     });
     let ingress = Arc::new(AmqpIngress {
-        url: url.to_owned(),
+        broker: Arc::clone(broker),
         settings: settings.amqp.clone(),
         decoder: stages.decoder.clone(),
         accounts: Arc::clone(&stages.accounts),

@@ -1,26 +1,33 @@
 //! Messages from the broker: one durable queue shared by all nodes, acknowledged by hand.
 //!
-//! Connecting, declaring and binding are done anew after every loss of the connection, for ever, with a growing pause;
-//! each change of state is logged once. A delivery is settled on the channel it came on: when that is gone, the broker
-//! delivers it again, and the `webhook-id` of what comes of it is the same.
+//! Connecting, declaring and binding are done anew after every loss of the connection, of the channel or of the queue, for
+//! ever, with a growing pause; each change of state is logged once. A delivery is settled on the channel it came on: when
+//! that is gone, the broker delivers it again, and the `webhook-id` of what comes of it is the same. Exchanges and bindings
+//! are declared anew every `amqp.rebind_ms` besides, for the broker tells nobody when an exchange goes.
+
+pub mod queues;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use lapin::{
-    Channel, Connection, ConnectionProperties, Consumer,
+    Channel, Consumer,
     message::Delivery,
     options::{
         BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
-        ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+        ExchangeDeclareOptions, QueueBindOptions,
     },
-    types::{AMQPValue, FieldTable, LongString, ShortString},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 use metrics::counter;
 use thiserror::Error;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::queues::QueueError;
 use super::{
     Settlement,
     decode::{Decoder, Incoming},
@@ -28,13 +35,14 @@ use super::{
 };
 use crate::{
     account::AccountTree,
+    broker::{Broker, Pauses, Unreachable, fault::Fault, link::Link},
     clock::Clock,
     error_chain::chain,
     kazoo::newcomers::Newcomers,
     message::{Message, Source},
     module::{Modules, dead_letter, registry::BindingKey},
     pipeline::Pipeline,
-    settings::{AmqpSettings, QueueType},
+    settings::AmqpSettings,
     store::{SharedStore, StoreError, bound_bindings::Bound},
 };
 
@@ -43,7 +51,8 @@ use crate::{
 pub enum BrokerState {
     /// `amqp.url` is unset.
     Off,
-    /// Trying; with the reason why it is not there yet.
+    /// Trying; with the reason why it is not there yet, and what to do: no broker can be reached, it does not let us in, a
+    /// queue is another one than the settings ask for…
     Away(String),
     /// Consuming; with what could not be bound, if anything.
     Consuming {
@@ -54,8 +63,8 @@ pub enum BrokerState {
 
 /// Takes messages from the broker.
 pub struct AmqpIngress {
-    /// `amqp.url`.
-    pub url: String,
+    /// Where from.
+    pub broker: Arc<Broker>,
     /// How.
     pub settings: AmqpSettings,
     /// How bodies are read.
@@ -82,7 +91,7 @@ pub struct AmqpIngress {
 
 /// A connection at work.
 struct Open {
-    connection: Connection,
+    link: Link,
     channel: Channel,
     wanted: watch::Receiver<Arc<BTreeSet<BindingKey>>>,
     bound: BTreeSet<BindingKey>,
@@ -96,17 +105,27 @@ struct Open {
 #[derive(Debug, Error)]
 enum Ended {
     #[error(transparent)]
-    Broker(#[from] lapin::Error),
-    #[error("the broker ended the consumer; was the queue deleted?")]
+    Unreachable(#[from] Unreachable),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    #[error(transparent)]
+    Broker(Fault),
+    #[error("the broker ended the consumer; was the queue deleted? It is declared and bound anew")]
     Cancelled,
     #[error("what the broker gave up or has bound cannot be kept")]
     Store(#[from] StoreError),
 }
 
+impl From<lapin::Error> for Ended {
+    fn from(error: lapin::Error) -> Self {
+        Self::Broker(error.into())
+    }
+}
+
 impl AmqpIngress {
     /// Consumes until told to stop; loses the broker and finds it again in between.
     pub async fn run(&self) -> Result<(), StoreError> {
-        let mut failures = 0;
+        let mut pauses = Pauses::new(self.settings.reconnect_pause_ms_max);
         while !self.stopping.is_cancelled() {
             let open = tokio::select! {
                 open = self.open() => open,
@@ -114,7 +133,7 @@ impl AmqpIngress {
             };
             let ended = match open {
                 Ok(open) => {
-                    failures = 0;
+                    pauses.begin_anew();
                     self.consume(open).await
                 }
                 Err(error) => Err(error),
@@ -123,36 +142,32 @@ impl AmqpIngress {
                 Ok(()) => break,
                 Err(ended) => self.away(&ended),
             }
-            let most_ms = self.settings.reconnect_pause_ms_max;
-            let pause = doubling_pause(failures, (most_ms / 20).max(1), most_ms);
-            failures += 1;
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(pauses.next()) => {}
                 () = self.stopping.cancelled() => {}
             }
         }
         Ok(())
     }
 
-    /// Says once that the broker is away.
+    /// Says that the broker is away, once for each reason in a row.
     fn away(&self, ended: &Ended) {
-        let reason = chain(ended);
+        let now = BrokerState::Away(chain(ended));
         self.state.send_if_modified(|state| {
-            if !matches!(state, BrokerState::Away(_)) {
+            let changed = *state != now;
+            if let (true, BrokerState::Away(reason)) = (changed, &now) {
                 tracing::warn!(%reason, "the broker is away; trying again until it is back");
             }
-            let changed = *state != BrokerState::Away(reason.clone());
-            *state = BrokerState::Away(reason);
+            *state = now;
             changed
         });
     }
 
     /// Connects, declares, binds and begins to consume.
     async fn open(&self) -> Result<Open, Ended> {
-        let properties = ConnectionProperties::default().with_connection_name("hookbox ingress".into());
-        let connection = Connection::connect(&self.url, properties).await?;
-        let channel = connection.create_channel().await?;
-        self.declare_queues(&channel).await?;
+        let link = self.broker.connect("ingress").await?;
+        let channel = link.channel().await?;
+        queues::declare(&channel, &self.settings).await?;
         channel.basic_qos(self.settings.prefetch, BasicQosOptions::default()).await?;
 
         let mut wanted = self.modules.bindings();
@@ -160,22 +175,25 @@ impl AmqpIngress {
         let keys = Arc::clone(&wanted.borrow_and_update());
         let before = self.store.bound_bindings(&self.settings.queue).await?;
         let left_over = before.into_iter().collect();
-        let refused = self.bind(&connection, &mut bound, &keys).await?;
+        let refused = self.bind(&link, &mut bound, &keys).await?;
         self.modules.note_bound(keys);
 
         let messages = self.consumer(&channel, &self.settings.queue).await?;
-        let given_up = self.consumer(&channel, &self.dead_queue()).await?;
+        let given_up = self.consumer(&channel, &queues::dead_queue(&self.settings)).await?;
         self.consuming(&refused);
-        Ok(Open { connection, channel, wanted, bound, left_over, messages, given_up })
+        Ok(Open { link, channel, wanted, bound, left_over, messages, given_up })
     }
 
     /// Takes what comes until the connection is lost, or until told to stop: then what was taken is settled first.
     async fn consume(&self, open: Open) -> Result<(), Ended> {
-        let Open { connection, channel, mut wanted, mut bound, mut left_over, mut messages, mut given_up } = open;
+        let Open { link, channel, mut wanted, mut bound, mut left_over, mut messages, mut given_up } = open;
         // When what is no longer wanted is unbound: not before every node has heard of the change, for another node may
         // already want it back.
         let pause = Duration::from_millis(self.settings.unbind_after_ms);
         let mut release_at = Some(Instant::now() + pause);
+        let rebind_pause = Duration::from_millis(self.settings.rebind_ms);
+        let mut rebind = tokio::time::interval_at(Instant::now() + rebind_pause, rebind_pause);
+        rebind.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let release = async {
                 match release_at {
@@ -195,7 +213,7 @@ impl AmqpIngress {
                 changed = wanted.changed() => {
                     if changed.is_ok() {
                         let keys = Arc::clone(&wanted.borrow_and_update());
-                        let refused = self.bind(&connection, &mut bound, &keys).await?;
+                        let refused = self.bind(&link, &mut bound, &keys).await?;
                         self.modules.note_bound(keys);
                         self.consuming(&refused);
                         release_at = Some(Instant::now() + pause);
@@ -204,7 +222,12 @@ impl AmqpIngress {
                 () = release => {
                     release_at = None;
                     let keys = Arc::clone(&wanted.borrow());
-                    self.release(&connection, &mut bound, &mut left_over, &keys).await?;
+                    self.release(&link, &mut bound, &mut left_over, &keys).await?;
+                }
+                _ = rebind.tick() => {
+                    let keys: Vec<_> = wanted.borrow().iter().cloned().collect();
+                    let refused = bind_all(&link, &self.settings.queue, keys, &mut bound).await?;
+                    self.consuming(&refused);
                 }
                 () = self.stopping.cancelled() => break,
             }
@@ -213,7 +236,7 @@ impl AmqpIngress {
         channel.basic_cancel(messages.tag(), BasicCancelOptions::default()).await?;
         self.deliveries.close();
         self.deliveries.wait().await;
-        connection.close(200, "bye".into()).await?;
+        link.close().await?;
         Ok(())
     }
 
@@ -233,65 +256,26 @@ impl AmqpIngress {
         channel.basic_consume(queue.into(), ShortString::default(), options, FieldTable::default()).await
     }
 
-    fn dead_queue(&self) -> String {
-        format!("{}.dead", self.settings.queue)
-    }
-
-    async fn declare_queues(&self, channel: &Channel) -> Result<(), lapin::Error> {
-        let durable = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        let kind = match self.settings.queue_type {
-            QueueType::Quorum => "quorum",
-            QueueType::Classic => "classic",
-        };
-        let text = |text: &str| AMQPValue::LongString(LongString::from(text));
-        let mut arguments = FieldTable::default();
-        arguments.insert("x-queue-type".into(), text(kind));
-        channel.queue_declare(self.dead_queue().as_str().into(), durable, arguments.clone()).await?;
-        if self.settings.queue_type == QueueType::Quorum {
-            let limit = i64::try_from(self.settings.delivery_limit).unwrap_or(i64::MAX);
-            arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit));
-        }
-        arguments.insert("x-dead-letter-exchange".into(), text(""));
-        arguments.insert("x-dead-letter-routing-key".into(), text(&self.dead_queue()));
-        channel.queue_declare(self.settings.queue.as_str().into(), durable, arguments).await?;
-        Ok(())
-    }
-
-    /// Binds what is wanted and not bound yet. Gives what the broker refused: an exchange of that name may be there with
-    /// other options. On a channel of its own, anew after each refusal, which closes it.
+    /// Binds what is wanted and not bound yet. Gives what the broker refused.
     async fn bind(
         &self,
-        connection: &Connection,
+        link: &Link,
         bound: &mut BTreeSet<BindingKey>,
         wanted: &BTreeSet<BindingKey>,
     ) -> Result<Vec<String>, Ended> {
-        let queue = ShortString::from(self.settings.queue.as_str());
-        let mut refused = Vec::new();
         let missing: Vec<_> = wanted.difference(bound).cloned().collect();
         if missing.is_empty() {
-            return Ok(refused);
+            return Ok(Vec::new());
         }
         let noted: Vec<_> = missing.iter().map(place).collect();
         self.store.note_bound(&self.settings.queue, &noted).await?;
-        let mut channel = connection.create_channel().await?;
-        for key in missing {
-            match bind_one(&channel, &queue, &key).await {
-                Ok(()) => drop(bound.insert(key)),
-                Err(error) if connection.status().connected() => {
-                    refused.push(format!("{} ({}) {}: {error}", key.exchange, key.kind, key.routing_key));
-                    channel = connection.create_channel().await?;
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        channel.close(200, "done".into()).await?;
-        Ok(refused)
+        bind_all(link, &self.settings.queue, missing, bound).await
     }
 
     /// Unbinds what is no longer wanted. The broker knows a binding by its exchange and key alone.
     async fn release(
         &self,
-        connection: &Connection,
+        link: &Link,
         bound: &mut BTreeSet<BindingKey>,
         left_over: &mut BTreeSet<Bound>,
         wanted: &BTreeSet<BindingKey>,
@@ -304,7 +288,7 @@ impl AmqpIngress {
             return Ok(());
         }
         let queue = ShortString::from(self.settings.queue.as_str());
-        let channel = connection.create_channel().await?;
+        let channel = link.channel().await?;
         for (exchange, routing_key) in &gone {
             let (exchange, routing_key) = (exchange.as_str().into(), routing_key.as_str().into());
             channel.queue_unbind(queue.clone(), exchange, routing_key, FieldTable::default()).await?;
@@ -355,6 +339,40 @@ async fn introduced(message: Message, newcomers: Option<&Arc<Newcomers>>) -> Mes
 
 fn place(key: &BindingKey) -> Bound {
     (key.exchange.clone(), key.routing_key.clone())
+}
+
+/// Binds all of these, bound already or not. Gives what the broker refused: an exchange of that name may be there with
+/// other options. On a channel of its own, anew after each refusal, which closes it.
+async fn bind_all(
+    link: &Link,
+    queue: &str,
+    keys: Vec<BindingKey>,
+    bound: &mut BTreeSet<BindingKey>,
+) -> Result<Vec<String>, Ended> {
+    let queue = ShortString::from(queue);
+    let mut refused = Vec::new();
+    let mut channel = link.channel().await?;
+    for key in keys {
+        match bind_one(&channel, &queue, &key).await {
+            Ok(()) => drop(bound.insert(key)),
+            Err(error) if is_refusal(&error) && link.is_up() => {
+                let fault = Fault::from(error);
+                refused.push(format!("{} ({}) {}: {fault}", key.exchange, key.kind, key.routing_key));
+                channel = link.channel().await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    channel.close(200, "done".into()).await?;
+    Ok(refused)
+}
+
+/// Whether the broker refused that one thing. The queue that went meanwhile is no refusal of a binding.
+fn is_refusal(error: &lapin::Error) -> bool {
+    match error.kind() {
+        lapin::ErrorKind::ProtocolError(refusal) => !refusal.get_message().as_str().contains("no queue"),
+        _ => true,
+    }
 }
 
 async fn bind_one(channel: &Channel, queue: &ShortString, key: &BindingKey) -> Result<(), lapin::Error> {

@@ -3,11 +3,14 @@
 
 use std::{ops::RangeInclusive, sync::LazyLock};
 
-use super::{EXAMPLE, Settings, known::variable_of};
+use super::{AmqpSettings, AmqpUrls, EXAMPLE, Settings, known::variable_of};
 use crate::message::AccountId;
 
 /// AMQP's short string; there are also `<queue>.dead` and `<queue>.requests`.
 const QUEUE_BYTES_MAX: usize = 255 - ".requests".len();
+
+/// Brokers that are tried in turn.
+const AMQP_URLS_MAX: usize = 16;
 
 const API_KEY_CHARS_MIN: usize = 32;
 
@@ -58,6 +61,10 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("amqp.requeue_pause_ms_max", amqp.requeue_pause_ms_max, 0..=600_000),
         ("amqp.reconnect_pause_ms_max", amqp.reconnect_pause_ms_max, 100..=600_000),
         ("amqp.unbind_after_ms", amqp.unbind_after_ms, 0..=600_000),
+        ("amqp.rebind_ms", amqp.rebind_ms, 100..=3_600_000),
+        ("amqp.heartbeat_s", u64::from(amqp.heartbeat_s), 1..=600),
+        ("amqp.connect_timeout_ms", amqp.connect_timeout_ms, 100..=120_000),
+        ("amqp.confirm_timeout_ms", amqp.confirm_timeout_ms, 100..=600_000),
         ("ingress.body_bytes_max", ingress.body_bytes_max, 1..=16_777_216),
         ("ingress.in_flight_max", ingress.in_flight_max, 1..=100_000),
         ("modules.watch_ms", modules.watch_ms, 50..=3_600_000),
@@ -225,20 +232,7 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
         let scheme = store.url.split(':').next().unwrap_or_default();
         check.wrong("store.url", format!("of the kind {scheme:?}"), "use sqlite:PATH");
     }
-    if let Some(url) = &amqp.url {
-        let scheme = url.split("://").next().filter(|scheme| scheme.len() < url.len()).unwrap_or_default();
-        if !matches!(scheme, "amqp" | "amqps") {
-            check.wrong(
-                "amqp.url",
-                format!("of the kind {scheme:?}"),
-                "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…",
-            );
-        } else if url::Url::parse(url).is_ok_and(|url| url.host_str().is_none_or(str::is_empty))
-            || url::Url::parse(url).is_err()
-        {
-            check.wrong("amqp.url", "no URL with a host", "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…");
-        }
-    }
+    amqp_connection(amqp, check);
     if let Some(url) = kazoo.couchdb_url.as_ref().filter(|url| !is_couchdb_url(url.as_str())) {
         // What is there may hold a password, so only its scheme is shown.
         let scheme = url.as_str().split("://").next().filter(|scheme| scheme.len() < url.as_str().len());
@@ -286,6 +280,35 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
     }
     if telemetry.log.trim().is_empty() {
         check.wrong("telemetry.log", "empty", "use error, warn, info, debug or trace");
+    }
+}
+
+/// Where the broker is, and who we are there.
+fn amqp_connection(amqp: &AmqpSettings, check: &mut Check<'_>) {
+    const USE: &str = "use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…";
+    let urls = amqp.url.iter().flat_map(AmqpUrls::iter);
+    for url in urls {
+        // What is there may hold a password, so only its scheme is shown.
+        let scheme = url.split("://").next().filter(|scheme| scheme.len() < url.len()).unwrap_or_default();
+        if !matches!(scheme, "amqp" | "amqps") {
+            check.wrong("amqp.url", format!("of the kind {scheme:?}"), USE);
+        } else if url::Url::parse(url).map_or(true, |url| url.host_str().is_none_or(str::is_empty))
+            || url.parse::<lapin::uri::AMQPUri>().is_err()
+        {
+            check.wrong("amqp.url", "no URL with a host", USE);
+        }
+    }
+    if let Some(urls) = amqp.url.as_ref().filter(|urls| !(1..=AMQP_URLS_MAX).contains(&urls.len())) {
+        let found = format!("a list of {}", urls.len());
+        check.wrong("amqp.url", found, &format!("use 1 to {AMQP_URLS_MAX} of amqp://USER:PASSWORD@HOST:PORT/VHOST"));
+    }
+    for (key, set, other) in [
+        ("amqp.client_cert_file", &amqp.client_cert_file, &amqp.client_key_file),
+        ("amqp.client_key_file", &amqp.client_key_file, &amqp.client_cert_file),
+    ] {
+        if let (Some(file), None) = (set, other) {
+            check.wrong(key, file.display(), "set both amqp.client_cert_file and amqp.client_key_file, or neither");
+        }
     }
 }
 

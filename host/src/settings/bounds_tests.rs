@@ -75,6 +75,9 @@ fn urls_names_and_keys_are_judged_and_no_secret_is_shown() {
     insta::assert_snapshot!(found("amqp.url = 'http://u:s3cret@h'"), @r#"hookbox.toml: amqp.url is of the kind "http"; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…"#);
     insta::assert_snapshot!(found("amqp.url = 'localhost'"), @r#"hookbox.toml: amqp.url is of the kind ""; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…"#);
     insta::assert_snapshot!(found("amqp.url = 'amqp://'"), @"hookbox.toml: amqp.url is no URL with a host; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…");
+    insta::assert_snapshot!(found("amqp.url = ['amqp://a', 'http://u:s3cret@h']"), @r#"hookbox.toml: amqp.url is of the kind "http"; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…"#);
+    insta::assert_snapshot!(found("amqp.url = []"), @"hookbox.toml: amqp.url is a list of 0; use 1 to 16 of amqp://USER:PASSWORD@HOST:PORT/VHOST");
+    insta::assert_snapshot!(found("amqp.client_cert_file = '/c.pem'"), @"hookbox.toml: amqp.client_cert_file is /c.pem; set both amqp.client_cert_file and amqp.client_key_file, or neither");
     insta::assert_snapshot!(found("amqp.queue = ''"), @r#"hookbox.toml: amqp.queue is 0 bytes long; use 1 to 246 bytes, or delete the line for "hookbox""#);
     insta::assert_snapshot!(found("amqp.queue = 'amq.x'"), @r#"hookbox.toml: amqp.queue is "amq.x"; use a name that does not begin with amq., which brokers keep for themselves, or delete the line for "hookbox""#);
     insta::assert_snapshot!(found("master.account_id = 'No Good'"), @r#"hookbox.toml: master.account_id is "No Good"; use 32 hex digits, or 1 to 64 of a-z 0-9 _ -"#);
@@ -83,6 +86,7 @@ fn urls_names_and_keys_are_judged_and_no_secret_is_shown() {
     for good in [
         "amqp.url = 'amqp://guest:guest@127.0.0.1:5672/%2f'",
         "amqp.url = 'amqps://broker'",
+        "amqp.url = ['amqp://a', 'amqps://[::1]:5671/v']",
         "store.url = 'sqlite:///var/x.db'",
     ] {
         assert_eq!(found(good), "", "{good}");

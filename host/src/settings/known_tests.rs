@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{AmqpUrls, Settings, SettingsError};
 
 use super::*;
 
@@ -113,6 +113,7 @@ fn variables_are_written_as_in_toml_or_as_text() {
     assert_eq!(settings.firing.request_timeout_ms, 77);
     assert!(settings.webhooks.disable_disabler);
     assert_eq!(settings.amqp.queue, "two words # and a hash");
-    assert_eq!(settings.amqp.url.as_deref(), Some("amqp://guest:guest@127.0.0.1:5672/%2f"));
+    let urls: Vec<_> = settings.amqp.url.iter().flat_map(AmqpUrls::iter).collect();
+    assert_eq!(urls, ["amqp://guest:guest@127.0.0.1:5672/%2f"]);
     assert_eq!(settings.telemetry.log, "debug");
 }

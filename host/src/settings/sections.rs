@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::ProxyUrl;
+use super::{AmqpUrls, ProxyUrl};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +52,13 @@ pub enum QueueType {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct AmqpSettings {
-    pub url: Option<String>,
+    pub url: Option<AmqpUrls>,
+    pub ca_files: Vec<PathBuf>,
+    pub client_cert_file: Option<PathBuf>,
+    pub client_key_file: Option<PathBuf>,
+    pub heartbeat_s: u16,
+    pub connect_timeout_ms: u64,
+    pub confirm_timeout_ms: u64,
     pub queue: String,
     pub queue_type: QueueType,
     pub delivery_limit: u64,
@@ -62,6 +68,7 @@ pub struct AmqpSettings {
     pub reconnect_pause_ms_max: u64,
     pub account_pointers: Vec<String>,
     pub unbind_after_ms: u64,
+    pub rebind_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -1,4 +1,5 @@
-//! Whose certificates are trusted: the system's, and those of `firing.ca_files`.
+//! Whose certificates are trusted: the system's, and those that the settings name (`firing.ca_files` for receivers,
+//! `amqp.ca_files` for the broker).
 
 use std::{
     env,
@@ -25,21 +26,22 @@ const SYSTEM_FILES: [&str; 5] = [
     "/usr/local/share/certs/ca-root-nss.crt",
 ];
 
-/// A file of `firing.ca_files` cannot be used; the operator's fault.
+/// A file of a list of authorities cannot be used; the operator's fault.
 #[derive(Debug, Error)]
 #[error(
-    "firing.ca_files: {file} {problem}; name a readable PEM file with the certificates of an authority, or take it off the list"
+    "{key}: {file} {problem}; name a readable PEM file with the certificates of an authority, or take it off the list"
 )]
 pub struct CaFileError {
+    key: &'static str,
     file: String,
     problem: String,
 }
 
-/// The certificates of `firing.ca_files`, each of which can be an authority's.
-pub fn read_ca_files(files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, CaFileError> {
+/// The certificates of the files that the setting `key` lists, each of which can be an authority's.
+pub fn read_ca_files(key: &'static str, files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, CaFileError> {
     let mut all = Vec::new();
     for file in files {
-        let wrong = |problem: String| CaFileError { file: file.display().to_string(), problem };
+        let wrong = |problem: String| CaFileError { key, file: file.display().to_string(), problem };
         let certificates = certificates_of(file).map_err(|error| {
             wrong(match error {
                 pem::Error::Io(error) => format!("cannot be read ({error})"),
@@ -60,15 +62,20 @@ pub fn read_ca_files(files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, 
 
 /// What TLS through a proxy begins with: trusts as [`reqwest`] does on the direct way, and speaks HTTP/1.1.
 pub(super) fn tls_config(own: &[CertificateDer<'static>]) -> ClientConfig {
+    let mut config = ClientConfig::builder().with_root_certificates(roots(own)).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+/// Who may vouch for a server: the system's authorities and `own`.
+pub fn roots(own: &[CertificateDer<'static>]) -> Arc<RootCertStore> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(system_certificates());
     if roots.is_empty() {
-        warn!("no TLS certificates can be loaded from the system; behind the proxy only firing.ca_files are trusted");
+        warn!("no TLS certificates can be loaded from the system; only those that the settings name are trusted");
     }
     roots.add_parsable_certificates(own.iter().cloned());
-    let mut config = ClientConfig::builder().with_root_certificates(Arc::new(roots)).with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
+    Arc::new(roots)
 }
 
 /// The system's file, or the one that `SSL_CERT_FILE` names instead, as for every program that uses OpenSSL.
@@ -95,7 +102,7 @@ mod tests {
             if let Some(content) = content {
                 std::fs::write(&file, content).unwrap();
             }
-            let said = read_ca_files(std::slice::from_ref(&file)).unwrap_err().to_string();
+            let said = read_ca_files("firing.ca_files", std::slice::from_ref(&file)).unwrap_err().to_string();
             said.replace(&folder.path().display().to_string(), "")
         };
         let remedy = "name a readable PEM file with the certificates of an authority, or take it off the list";
