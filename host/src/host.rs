@@ -19,12 +19,12 @@ use self::{parts::Supervisors, stages::Stages};
 use crate::{
     account::user_directory::UserDirectory,
     api::{self, Api, auth::Guesses, token::Tokens},
+    broker::Broker,
     changes::Follower,
     clock::Clock,
     error_chain::chain,
     firing::client::ClientError,
     hook::table::HookTable,
-    broker::Broker,
     ingress::amqp::BrokerState,
     kazoo::{couchdb::CouchDbError, reader::ReaderState, users::KazooUsers},
     message::AccountId,

@@ -236,6 +236,7 @@ async fn doctor_finds_nothing_wrong_where_nothing_is() {
     ok    settings: hookbox.toml
     ok    clock: set
     ok    broker: reached
+    ok    queue: hookbox is made when the host starts
     ok    certificates: the system's
     ok    store: sqlite:hookbox.db
     ok    firings: 0 waiting, 0 undelivered

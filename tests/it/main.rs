@@ -8,6 +8,7 @@ mod discards;
 mod webhook_id;
 mod kill;
 mod outages;
+mod broker_troubles;
 mod supervision;
 mod whose_events;
 mod follows_changes;

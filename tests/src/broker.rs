@@ -36,6 +36,7 @@ const USER: &str = "hookbox";
 pub struct Broker {
     folder: TempDir,
     ports: Ports,
+    with_tls: bool,
     /// None while the broker is down.
     process: Option<Process>,
     vhosts: Vhosts,
@@ -72,10 +73,21 @@ impl Broker {
 
     /// A broker of one's own, for tests that kill it. Ready when it accepts AMQP connections.
     pub async fn boot() -> Broker {
+        Broker::boot_as(false).await
+    }
+
+    /// [`Broker::boot`] with a TLS listener besides, which shows the receiver's certificate of `tests/certificates` and asks
+    /// for one that `client-authority.pem` has signed.
+    pub async fn boot_with_tls() -> Broker {
+        Broker::boot_as(true).await
+    }
+
+    async fn boot_as(with_tls: bool) -> Broker {
         // Free ports are only free until somebody else takes them, so a broker that ends while booting gets others.
         for _ in 0..3 {
             let folder = tempfile::Builder::new().prefix("hookbox-broker-").tempdir().expect("a temporary folder");
-            let mut broker = Broker { folder, ports: Ports::free(), process: None, vhosts: Vhosts::default() };
+            let mut broker =
+                Broker { folder, ports: Ports::free(), with_tls, process: None, vhosts: Vhosts::default() };
             broker.write_settings();
             broker.vhosts.made.store(VHOST_BATCH, Ordering::Relaxed);
             match broker.start().await {
@@ -98,6 +110,16 @@ impl Broker {
     /// Where it listens.
     pub fn amqp_port(&self) -> u16 {
         self.ports.amqp
+    }
+
+    /// What clients connect to by TLS, for a broker that was booted so.
+    pub fn tls_url(&self, vhost: &Vhost, host: &str) -> String {
+        format!("amqps://{USER}:{USER}@{host}:{}/{}", self.ports.tls, vhost.name)
+    }
+
+    /// Has `rabbitmqctl` do something with this broker; what it printed.
+    pub async fn rabbitmqctl(&self, arguments: &[&str]) -> String {
+        self.control().run(arguments).await
     }
 
     /// Ends it as a crash would (SIGKILL), and returns when it is gone. Its folder stays for [`Broker::restart`].
@@ -193,6 +215,7 @@ impl Broker {
             self.ports.amqp,
             folder.join("definitions.json").display()
         );
+        let settings = if self.with_tls { settings + &self.tls_settings() } else { settings };
         write(folder.join("definitions.json"), &definitions.to_string());
         write(folder.join("rabbitmq.conf"), &settings);
         write(folder.join("enabled_plugins"), "[].\n");
@@ -202,6 +225,29 @@ impl Broker {
             fs::create_dir(folder.join(name)).expect("a folder in the broker's own");
         }
     }
+}
+
+impl Broker {
+    fn tls_settings(&self) -> String {
+        let file = |name: &str| certificate_file(name).display().to_string();
+        format!(
+            "listeners.ssl.1 = 127.0.0.1:{}\n\
+             ssl_options.cacertfile = {}\n\
+             ssl_options.certfile = {}\n\
+             ssl_options.keyfile = {}\n\
+             ssl_options.verify = verify_peer\n\
+             ssl_options.fail_if_no_peer_cert = true\n",
+            self.ports.tls,
+            file("client-authority.pem"),
+            file("receiver.pem"),
+            file("receiver.key"),
+        )
+    }
+}
+
+/// A file of `tests/certificates`.
+pub fn certificate_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("certificates").join(name)
 }
 
 impl fmt::Debug for Broker {
@@ -253,6 +299,7 @@ struct Vhosts {
 
 struct Ports {
     amqp: u16,
+    tls: u16,
     distribution: u16,
     epmd: u16,
     control: u16,
@@ -261,9 +308,9 @@ struct Ports {
 impl Ports {
     fn free() -> Ports {
         // Held together until all are known, so that they differ.
-        let held: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
+        let held: Vec<_> = (0..5).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
         let port = |index: usize| held[index].local_addr().expect("a bound port").port();
-        Ports { amqp: port(0), distribution: port(1), epmd: port(2), control: port(3) }
+        Ports { amqp: port(0), distribution: port(1), epmd: port(2), control: port(3), tls: port(4) }
     }
 }
 

@@ -74,7 +74,9 @@ fn refusal(error: &AMQPError) -> String {
         PRECONDITION_FAILED if said.contains("timed out") => {
             "a message was worked on for too long; raise the broker's consumer_timeout, or lower firing.park_after_ms"
         }
-        PRECONDITION_FAILED => "it is there otherwise than Hookbox asks for; delete it, or set Hookbox to what is there",
+        PRECONDITION_FAILED => {
+            "it is there otherwise than Hookbox asks for; delete it, or set Hookbox to what is there"
+        }
         CONNECTION_FORCED => "an operator or a shutdown of the broker did so; check that it runs",
         _ => "the broker's log says more",
     };

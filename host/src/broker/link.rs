@@ -27,7 +27,9 @@ pub enum NoLink {
     #[error(transparent)]
     Fault(Fault),
     /// It does not answer.
-    #[error("no answer within {0:?} (amqp.connect_timeout_ms); check amqp.url, that the broker runs, and the way there")]
+    #[error(
+        "no answer within {0:?} (amqp.connect_timeout_ms); check amqp.url, that the broker runs, and the way there"
+    )]
     Silent(Duration),
     /// The files for TLS.
     #[error(transparent)]

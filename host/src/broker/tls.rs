@@ -42,7 +42,9 @@ pub enum TlsError {
         problem: String,
     },
     /// They do not belong together, or TLS itself.
-    #[error("amqp.client_cert_file and amqp.client_key_file cannot be used together ({0}); name a certificate and its own key")]
+    #[error(
+        "amqp.client_cert_file and amqp.client_key_file cannot be used together ({0}); name a certificate and its own key"
+    )]
     Pair(rustls::Error),
     /// The machine's fault.
     #[error("the certificates cannot be read ({0})")]

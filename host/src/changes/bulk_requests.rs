@@ -98,7 +98,8 @@ impl BulkRequests {
         bind(&channel, &queue).await?;
         channel.basic_qos(1, BasicQosOptions::default()).await?;
         let options = BasicConsumeOptions::default();
-        let mut requests = channel.basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default()).await?;
+        let mut requests =
+            channel.basic_consume(queue.clone(), ShortString::default(), options, FieldTable::default()).await?;
         outage.is_over();
         loop {
             let delivery = tokio::select! {

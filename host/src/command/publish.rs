@@ -125,8 +125,10 @@ impl Publish {
         let failed = |error: lapin::Error| format!("the broker: {}", Fault::from(error));
         let mut settings = Settings::load(self.config.as_deref()).map_err(|error| chain(&error))?.amqp;
         settings.url = Some(AmqpUrls::from(self.amqp.clone()));
-        let broker = Broker::new(&settings, "hookbox@command").filter(|broker| broker.addresses().len() == self.amqp.len());
-        let broker = broker.ok_or("--amqp is no URL of a broker; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…")?;
+        let broker =
+            Broker::new(&settings, "hookbox@command").filter(|broker| broker.addresses().len() == self.amqp.len());
+        let broker =
+            broker.ok_or("--amqp is no URL of a broker; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…")?;
         let link = broker.connect("publish").await.map_err(|error| format!("the broker: {error}"))?;
         let channel = link.channel().await.map_err(failed)?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(failed)?;
@@ -147,9 +149,11 @@ impl Publish {
                     continue;
                 }
                 Ok(Err(reason)) => reason,
-                Err(_) if link.is_blocked() => "the broker has raised an alarm and takes nothing that is published; free \
+                Err(_) if link.is_blocked() => {
+                    "the broker has raised an alarm and takes nothing that is published; free \
                                                 memory or disk there (rabbitmqctl status)"
-                    .to_owned(),
+                        .to_owned()
+                }
                 Err(_) => format!("the broker has not confirmed within {patience:?} (amqp.confirm_timeout_ms)"),
             };
             println!("{place} (message {number}): {ended}; it may be there or not, and nothing after it was tried");
