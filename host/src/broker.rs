@@ -146,7 +146,7 @@ impl Pauses {
     }
 
     /// The next pause.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let pause = doubling_pause(self.failures, (self.pause_ms_max / 20).max(1), self.pause_ms_max);
         self.failures = self.failures.saturating_add(1);
         pause.mul_f64(1.0 + rand::random::<f64>() * JITTER)
@@ -161,11 +161,11 @@ mod tests {
     fn pauses_grow_up_to_their_bound_and_begin_anew() {
         let mut pauses = Pauses::new(2000);
         for least_ms in [100, 200, 400, 800, 1600, 2000, 2000] {
-            let pause = pauses.next().as_millis();
+            let pause = pauses.pause().as_millis();
             assert!((least_ms..=least_ms * 12 / 10).contains(&pause), "{pause} for {least_ms}");
         }
         assert!(!pauses.are_over());
         pauses.begin_anew();
-        assert!(pauses.are_over() && pauses.next().as_millis() <= 120);
+        assert!(pauses.are_over() && pauses.pause().as_millis() <= 120);
     }
 }

@@ -396,7 +396,7 @@ impl Outage {
         if self.pauses.are_over() {
             tracing::warn!(%reason, "{}; trying again until they can", self.what);
         }
-        tokio::time::sleep(self.pauses.next()).await;
+        tokio::time::sleep(self.pauses.pause()).await;
     }
 }
 

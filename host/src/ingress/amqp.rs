@@ -143,7 +143,7 @@ impl AmqpIngress {
                 Err(ended) => self.away(&ended),
             }
             tokio::select! {
-                () = tokio::time::sleep(pauses.next()) => {}
+                () = tokio::time::sleep(pauses.pause()) => {}
                 () = self.stopping.cancelled() => {}
             }
         }
