@@ -7,10 +7,11 @@ GUESTS := $(TARGET)/guests
 AS_GUEST := --target wasm32-wasip2 --profile guest --target-dir $(GUESTS)
 MODULES := $(patsubst guest-modules/%/Cargo.toml,--package hookbox-%,$(wildcard guest-modules/*/Cargo.toml))
 BENCH :=
+FAULTS :=
 # What is measured is compiled as it would be shipped, but for link-time optimisation; the rest keeps its builds short.
 MEASURED := $(foreach ours,hookbox hookbox-tests,--config 'profile.dev.package.$(ours).opt-level=3') --workspace
 
-.PHONY: help demo test bench guests fmt wasm-target test-servers python-tools kit-tools
+.PHONY: help demo test bench faults guests fmt wasm-target test-servers python-tools kit-tools
 
 help: ## say what each of these does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +33,9 @@ bench: wasm-target test-servers kit-tools ## measure against the floor, on a pri
 	cargo bench $(MEASURED) --profile dev --bench rest
 	cargo bench $(MEASURED) --profile dev --bench pipeline -- $(BENCH)
 	cargo bench $(MEASURED) --profile dev --bench noisy_hooks
+
+faults: wasm-target test-servers kit-tools ## pull every plug under load, and print what was lost; FAULTS="--short" for a tenth of the load
+	cargo bench $(MEASURED) --profile dev --bench faults -- $(FAULTS)
 
 guests: wasm-target ## build the modules alone, for WebAssembly
 	cd guest-modules && cargo build $(MODULES) $(AS_GUEST)

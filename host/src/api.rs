@@ -46,6 +46,7 @@ use axum::{
     response::IntoResponse,
 };
 use tokio::sync::{Mutex, Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any, CorsLayer},
@@ -118,6 +119,8 @@ pub struct Api {
     pub quarantining: Arc<Quarantining>,
     /// Uploads taken and checked at once: `modules.uploads_max`.
     pub uploads: Arc<Semaphore>,
+    /// Cancelled when the host is about to stop.
+    pub stopping: CancellationToken,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerState>,
     /// Why the broker takes nothing that is published, when it does not.

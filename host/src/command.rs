@@ -53,6 +53,10 @@ enum Call {
         /// Settings, over the defaults.
         #[arg(long)]
         config: Option<PathBuf>,
+        /// Prove over the store that nothing was lost: every firing was delivered, waits, or is listed as undelivered. Only
+        /// reads; hosts may be at work.
+        #[arg(long)]
+        audit: bool,
     },
     /// Post messages to a host, or to a broker.
     Publish(publish::Publish),
@@ -104,7 +108,12 @@ impl Command {
             // Limits its own process, before there are threads that would be without.
             Call::CompileHelper(helper) => helper.run(),
             call => match tokio::runtime::Runtime::new() {
-                Ok(runtime) => runtime.block_on(call.run()),
+                Ok(runtime) => {
+                    let code = runtime.block_on(call.run());
+                    // What a thread is still at (a component being compiled) is not waited for.
+                    runtime.shutdown_background();
+                    code
+                }
                 Err(error) => could_not_begin(&format!("its threads cannot be started: {error}")),
             },
         }
@@ -116,7 +125,7 @@ impl Call {
         match self {
             Self::Serve { config } => serve::run(config.as_deref()).await,
             Self::Demo { stay } => demo::run(stay).await,
-            Self::Doctor { config } => doctor::run(config.as_deref()).await,
+            Self::Doctor { config, audit } => doctor::run(config.as_deref(), audit).await,
             Self::Publish(publish) => publish.run().await,
             Self::Import(Import::Kazoo { file, config }) => import_call::run(&file, config.as_deref()).await,
             Self::Hooks(hooks) => hooks.run().await,

@@ -13,7 +13,7 @@ use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{parts::Supervisors, stages::Stages};
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     message::AccountId,
     module::{Modules, check::Checker},
     pipeline::Pipeline,
-    settings::Settings,
+    settings::{Settings, ShutdownSettings},
     store::{SharedStore, StoreError, secrets::HostKey},
     telemetry,
 };
@@ -112,11 +112,18 @@ pub struct RunningHost {
     /// Finds who logs in; none when KAZOO is not beside.
     pub kazoo_users: Option<KazooUsers>,
     supervisors: Supervisors,
+    /// Cancelled when the host is about to stop; `/readyz` says so from then on.
+    announced: CancellationToken,
     broker: watch::Receiver<BrokerState>,
     couchdb: watch::Receiver<ReaderState>,
     under_way: TaskTracker,
-    grace: Duration,
+    shutdown: ShutdownSettings,
 }
+
+/// What was still at work when `shutdown.grace_ms` was over, or what could not be written in time.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", .0.join("; "))]
+pub struct NotInTime(Vec<String>);
 
 /// Opens the store that the settings name. Commands that work on the store alone use it too.
 pub async fn open_store(settings: &Settings) -> Result<SharedStore, StoreError> {
@@ -140,6 +147,7 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
 
     let mut stages = Stages::make(&settings, &options).await?;
     let supervisors = Supervisors::new(&settings);
+    let announced = CancellationToken::new();
     let connections = Broker::new(&settings.amqp, &stages.node);
     let (state, broker) = watch::channel(match &connections {
         Some(_) => BrokerState::Away("not reached yet".into()),
@@ -157,7 +165,13 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
             None => parts::start_own_notices(&settings, &stages, &supervisors, &clock),
         }
         let alarm = connections.map_or_else(|| watch::channel(None).1, |connections| connections.alarm());
-        let api = api(&settings, &stages, Outside { broker: broker.clone(), alarm, couchdb: couchdb.clone() }, clock);
+        let api = api(
+            &settings,
+            &stages,
+            Outside { broker: broker.clone(), alarm, couchdb: couchdb.clone() },
+            announced.clone(),
+            clock,
+        );
         let stopping = &supervisors.stopping;
         api::server::serve(listener, api::router(api), &settings.api, stopping.clone(), &stages.under_way);
         if let Some(listener) = metrics_listener {
@@ -177,10 +191,11 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
         follower: stages.follower,
         kazoo_users: stages.kazoo.map(|kazoo| kazoo.users),
         supervisors,
+        announced,
         broker,
         couchdb,
         under_way: stages.under_way,
-        grace: Duration::from_millis(settings.shutdown.grace_ms),
+        shutdown: settings.shutdown,
     })
 }
 
@@ -227,21 +242,42 @@ impl RunningHost {
         }
     }
 
-    /// Stops: takes no more, lets what is under way end within `shutdown.grace_ms` (what does not is stored under its
-    /// lease), writes the last rows, closes the store. Whether all of it ended in time.
+    /// Stops, as [`Self::drain`] says. Whether all of it ended in time.
     pub async fn stop(self) -> bool {
-        self.supervisors.stopping.cancel();
+        self.drain().await.is_ok()
+    }
+
+    /// Stops. `/readyz` says so at once, and for `shutdown.unready_ms` everything goes on; then no more is taken, and what
+    /// is under way ends within `shutdown.grace_ms`, or is stored under its lease; then the last rows are written and the
+    /// store is closed, within `shutdown.record_ms`. Each of these has its end, whatever broker, store or receivers do, and
+    /// what does not come to its own is safe: messages that were not settled come back from the broker, stored firings from
+    /// the store.
+    pub async fn drain(self) -> Result<(), NotInTime> {
+        let ShutdownSettings { unready_ms, grace_ms, record_ms } = self.shutdown;
+        let Supervisors { parts, recorder, stopping, recording } = &self.supervisors;
+        self.announced.cancel();
+        tokio::time::sleep(Duration::from_millis(unready_ms)).await;
+        stopping.cancel();
         self.under_way.close();
-        let ended = tokio::time::timeout(self.grace, async {
-            self.supervisors.parts.ended().await;
+        let mut late = Vec::new();
+        let drained = async {
+            parts.ended().await;
             self.under_way.wait().await;
-        })
-        .await
-        .is_ok();
-        self.supervisors.recording.cancel();
-        self.supervisors.recorder.ended().await;
-        self.store.close().await;
-        ended
+        };
+        if tokio::time::timeout(Duration::from_millis(grace_ms), drained).await.is_err() {
+            late.extend(parts.at_work().into_iter().map(|part| format!("{part} has not ended")));
+            late.push(format!("{} tries or connections are open", self.under_way.len()));
+        }
+        recording.cancel();
+        let recorded = async {
+            recorder.ended().await;
+            self.store.close().await;
+        };
+        if tokio::time::timeout(Duration::from_millis(record_ms), recorded).await.is_err() {
+            late.extend(recorder.at_work().into_iter().map(|part| format!("{part} has not ended")));
+            late.push("the store was not closed".to_owned());
+        }
+        if late.is_empty() { Ok(()) } else { Err(NotInTime(late)) }
     }
 }
 
@@ -252,7 +288,7 @@ struct Outside {
     couchdb: watch::Receiver<ReaderState>,
 }
 
-fn api(settings: &Settings, stages: &Stages, outside: Outside, clock: Clock) -> Arc<Api> {
+fn api(settings: &Settings, stages: &Stages, outside: Outside, announced: CancellationToken, clock: Clock) -> Arc<Api> {
     let Outside { broker, alarm, couchdb } = outside;
     Arc::new(Api {
         settings: settings.api.clone(),
@@ -278,6 +314,7 @@ fn api(settings: &Settings, stages: &Stages, outside: Outside, clock: Clock) -> 
         stored_modules: Arc::clone(&stages.stored_modules),
         quarantining: Arc::clone(&stages.quarantining),
         uploads: Arc::new(Semaphore::new(usize::try_from(settings.modules.uploads_max).unwrap_or(1))),
+        stopping: announced,
         broker,
         alarm,
         couchdb,

@@ -17,6 +17,7 @@ pub mod attempt;
 pub mod notice;
 pub mod store;
 pub mod changes;
+pub mod audit;
 pub mod kazoo;
 pub mod api;
 pub mod supervisor;

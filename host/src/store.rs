@@ -6,6 +6,7 @@
 //! Rows that come by the thousand a second, attempts and the firings they end, are not written one by one: they go
 //! through [`crate::attempt::log`], which hands them over in groups ([`Store::commit`]), all of a group or none.
 
+pub mod audit;
 #[cfg(test)]
 pub(crate) mod behaviour;
 pub mod bound_bindings;
@@ -239,7 +240,8 @@ pub struct FiringCounts {
 /// The store. Calls are safe to repeat: writing the same thing twice changes nothing.
 #[async_trait]
 pub trait Store:
-    bound_bindings::BoundBindings
+    audit::Audit
+    + bound_bindings::BoundBindings
     + module_costs::ModuleCosts
     + module_faults::ModuleFaults
     + origins::Origins
@@ -294,8 +296,9 @@ pub trait Store:
     /// when an account below one of them is not in the list (a move found a new descendant), or when the new parent of
     /// one that moves is not there or not at that place. For moves and changed resellers.
     async fn save_accounts(&self, records: &[AccountRecord], notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
-    /// Marks accounts deleted, and with each its hooks and its registered modules; their keys, numbers, settings, jobs, stored firings and stored calls go, their
-    /// attempts stay. Keeps the notices. One transaction. Gives how many were there. Descendants are left alone unless
+    /// Marks accounts deleted, and with each its hooks and its registered modules; their keys, numbers, settings, jobs and
+    /// stored calls go. Their waiting firings end undelivered with that reason; they, and attempts, stay until they are too
+    /// old. Keeps the notices. One transaction. Gives how many were there. Descendants are left alone unless
     /// they are in the list.
     async fn delete_accounts(&self, ids: &[AccountId], notices: &[Notice], now_ms: UnixMs) -> StoreResult<u64>;
     /// Marks one account deleted ([`Store::delete_accounts`]). `false` when it was not there.
@@ -336,7 +339,8 @@ pub trait Store:
 
     /// The hook, also when it is disabled; `None` when it was deleted or never was.
     async fn hook(&self, id: &HookId) -> StoreResult<Option<HookRecord>>;
-    /// Writes a hook. `true` when that changed something: then its failures are cleared and `HookRecord::revision` in
+    /// Writes a hook. `true` when that changed something: then its failures are cleared, what waits of a hook that is
+    /// disabled now ends undelivered, and `HookRecord::revision` in
     /// the store has gone up by one (`revision` and `created_ms` of the record are not looked at when it is there).
     async fn put_hook(&self, record: &HookRecord, now_ms: UnixMs) -> StoreResult<bool> {
         Ok(self.put_hooks(std::slice::from_ref(record), now_ms).await?.first().copied().unwrap_or(false))
@@ -344,7 +348,7 @@ pub trait Store:
     /// Writes hooks in one transaction. Tells of each whether that changed something.
     async fn put_hooks(&self, records: &[HookRecord], now_ms: UnixMs) -> StoreResult<Vec<bool>>;
     /// Makes a hook (`based_on` is `None`) or writes it over that revision, clears its failures and keeps the notices,
-    /// in one transaction. A hook whose account is not there (any more), or that is another account's, conflicts. One that
+    /// in one transaction; what waits of one that is disabled now ends undelivered in it too. A hook whose account is not there (any more), or that is another account's, conflicts. One that
     /// was deleted can be made again. Of the record, `revision` is not looked at, and `created_ms` only when it is made.
     async fn save_hook(
         &self,
@@ -365,7 +369,8 @@ pub trait Store:
         after: Option<&HookId>,
         limit: u32,
     ) -> StoreResult<Vec<HookRecord>>;
-    /// Marks a hook deleted and keeps the notices; its firings go, its attempts stay. `false` when it was not there.
+    /// Marks a hook deleted and keeps the notices. Its waiting firings end undelivered with that reason; they, and its
+    /// attempts, stay until they are too old. `false` when it was not there.
     async fn delete_hook(&self, id: &HookId, notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
     /// Hooks changed since the cursor (0 for all), oldest change first, at most `limit`.
     async fn hooks_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>>;

@@ -11,7 +11,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -27,6 +27,7 @@ use crate::{error_chain::chain, ingress::doubling_pause, settings::SupervisorSet
 struct Part {
     fault: Notify,
     restarts: AtomicU64,
+    ended: AtomicBool,
 }
 
 /// Watches over the parts.
@@ -74,7 +75,10 @@ impl Supervisor {
         let known = Arc::new(Part::default());
         self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&known));
         let this = self.clone();
-        self.parts.spawn(async move { this.keep_alive(name, part, &known).await });
+        self.parts.spawn(async move {
+            this.keep_alive(name, part, &known).await;
+            known.ended.store(true, Ordering::Relaxed);
+        });
     }
 
     /// Makes a part panic where it stands. For tests that show that it comes back. `false` when there is no such part.
@@ -91,6 +95,15 @@ impl Supervisor {
     pub fn part_names(&self) -> Vec<&'static str> {
         let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
         let mut names: Vec<_> = started.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The names of the parts that have not ended.
+    pub fn at_work(&self) -> Vec<&'static str> {
+        let started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        let at_work = started.iter().filter(|(_, part)| !part.ended.load(Ordering::Relaxed));
+        let mut names: Vec<_> = at_work.map(|(name, _)| *name).collect();
         names.sort_unstable();
         names
     }

@@ -75,15 +75,21 @@ impl Amqp {
 
     /// [`Amqp::connect`] by URL, as through a proxy.
     pub async fn connect_url(url: &str) -> Amqp {
-        let connection = Connection::connect(url, ConnectionProperties::default()).await;
-        let connection = connection.unwrap_or_else(|problem| panic!("cannot connect to {url}: {problem}"));
-        let channel = connection.create_channel().await.expect("a channel");
-        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        let amqp = Amqp { connection, channel };
+        let connected = Amqp::try_connect(url).await;
+        connected.unwrap_or_else(|problem| panic!("cannot connect to {url}: {problem}"))
+    }
+
+    /// [`Amqp::connect_url`], for a broker that may be away.
+    pub async fn try_connect(url: &str) -> lapin::Result<Amqp> {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await?;
+        let channel = connection.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
         for (name, kind) in EXCHANGES {
-            amqp.declare_exchange(name, kind).await;
+            channel
+                .exchange_declare(name.into(), kind, ExchangeDeclareOptions::default(), FieldTable::default())
+                .await?;
         }
-        amqp
+        Ok(Amqp { connection, channel })
     }
 
     /// Declares an exchange that is not durable.
@@ -108,15 +114,29 @@ impl Amqp {
             {
                 published.push(settled(oldest).await);
             }
-            let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-            let (exchange, key) = (message.exchange.as_str().into(), message.routing_key.as_str().into());
-            let sent = self.channel.basic_publish(exchange, key, options, &encoded(message), properties(message)).await;
+            let sent = self.send(message).await;
             waiting.push_back(sent.unwrap_or_else(|problem| panic!("cannot publish: {problem}")));
         }
         for confirm in waiting {
             published.push(settled(confirm).await);
         }
         published
+    }
+
+    /// Publishes to a broker that may go away meanwhile. An error means that nobody knows whether it has the message.
+    pub async fn try_publish(&self, message: &Message) -> lapin::Result<Published> {
+        match self.send(message).await?.await? {
+            Confirmation::Ack(None) => Ok(Published::Routed),
+            Confirmation::Ack(Some(_)) => Ok(Published::Unrouted),
+            // Not taken: the same to a publisher as not knowing.
+            other => Err(std::io::Error::other(format!("{other:?}")).into()),
+        }
+    }
+
+    async fn send(&self, message: &Message) -> lapin::Result<PublisherConfirm> {
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let (exchange, key) = (message.exchange.as_str().into(), message.routing_key.as_str().into());
+        self.channel.basic_publish(exchange, key, options, &encoded(message), properties(message)).await
     }
 
     /// Hears what is published to an exchange with keys of this pattern, from now on.

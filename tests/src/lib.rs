@@ -19,6 +19,7 @@
 //! - [`real_program`] is the built `hookbox`, called as an operator calls it.
 //! - [`upload_desk`] checks uploads as a host does.
 //! - [`author`] writes modules with `hookbox module …` and the languages' tools.
+//! - [`fault_run`] puts a load on hosts while something goes wrong, and counts what was lost.
 //! - [`rig`] is what the programs under `bench/` share.
 //!
 //! The harness panics when it cannot do what a test asks of it: that is how a test fails.
@@ -44,5 +45,6 @@ pub mod operator;
 pub mod upload_desk;
 pub mod author;
 pub mod rig;
+pub mod fault_run;
 #[cfg(test)]
 mod tidy;

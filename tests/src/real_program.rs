@@ -164,6 +164,11 @@ impl Started {
         taken(&self.0.stdout)
     }
 
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.0.pid
+    }
+
     /// Sends it a signal: `TERM`, `INT`, `KILL`.
     pub fn signal(&self, signal: &str) {
         send_signal(self.0.pid, signal);

@@ -20,6 +20,7 @@ use crate::eventually::eventually_within;
 use crate::samples::{self, Message};
 
 pub use program::Program;
+pub(crate) use tally::message_number;
 pub use tally::{is_receiver, receive};
 
 /// Published this many at a time, so that a long load needs little memory.
@@ -149,7 +150,7 @@ async fn publish(amqp: &Amqp, accounts: &[&str], numbers: std::ops::Range<u64>) 
 }
 
 /// A call begins: about 600 bytes. The call id holds the time and the number, which any payload made of it repeats.
-fn call_event(account: &str, number: u64) -> Message {
+pub(crate) fn call_event(account: &str, number: u64) -> Message {
     let call = format!("{}{}-{number}@203.0.113.7", tally::MARK, tally::now_us());
     ["Channel-Name", "Switch-Hostname", "Switch-Nodename", "Callee-ID-Name", "Channel-Call-State"]
         .into_iter()

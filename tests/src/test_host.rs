@@ -254,7 +254,7 @@ impl TestHost {
         if let Some(amqp) = &self.amqp {
             self.expect_quiet(amqp).await;
         }
-        assert!(self.running.stop().await, "the host did not stop in time");
+        self.running.drain().await.unwrap_or_else(|late| panic!("the host did not stop in time: {late}"));
         if let Some(amqp) = &self.amqp {
             assert_eq!(amqp.ready(queue).await, Some(0), "messages were left unsettled");
         }

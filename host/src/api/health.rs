@@ -42,7 +42,8 @@ pub async fn alive() -> Json<Value> {
     Json(json!({"status": "alive"}))
 }
 
-/// 200 when messages can be taken and fired; else 503 with the reasons.
+/// 200 when messages can be taken and fired; else 503 with the reasons. A host that is about to stop says so here before it
+/// takes no more (`shutdown.unready_ms`).
 #[utoipa::path(
     get, path = "/readyz", tag = "host", security(()),
     responses(
@@ -71,6 +72,9 @@ pub async fn metrics() -> String {
 
 async fn not_ready(api: &Shared) -> Vec<String> {
     let mut reasons = Vec::new();
+    if api.stopping.is_cancelled() {
+        reasons.push("stopping".to_owned());
+    }
     if let Err(error) = api.store.ping().await {
         reasons.push(format!("store: {error}"));
     }

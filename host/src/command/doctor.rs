@@ -1,5 +1,7 @@
 //! `hookbox doctor`: checks what a host needs, says what is wrong and what to do.
 
+mod audit;
+
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use tokio::net::TcpStream;
@@ -22,8 +24,12 @@ const EARLIEST_MS: u64 = 1_767_225_600_000; // 2026-01-01
 /// How long the broker may take to say good-bye.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
-/// Prints a line a check; exit code 1 when one of them is bad.
-pub async fn run(config: Option<&Path>) -> ExitCode {
+/// Prints a line a check; exit code 1 when one of them is bad. With `audit`, the store's list of undelivered is checked and
+/// nothing else.
+pub async fn run(config: Option<&Path>, audit: bool) -> ExitCode {
+    if audit {
+        return audit::run(config).await;
+    }
     let mut settings = match Settings::load(config) {
         Ok(settings) => settings,
         Err(error) => return could_not_begin(&error),

@@ -12,6 +12,9 @@ use crate::{
     telemetry,
 };
 
+/// The exit code after a second signal: that of a program that SIGINT has ended.
+const ENDED_BY_SIGNAL: i32 = 130;
+
 /// Binds, prints the addresses and `ready`, works until SIGTERM or SIGINT, drains. A second signal ends at once.
 pub async fn run(config: Option<&Path>) -> ExitCode {
     let settings = match Settings::load(config) {
@@ -26,7 +29,14 @@ pub async fn run(config: Option<&Path>) -> ExitCode {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => return could_not_begin(&format!("signals cannot be heard: {error}")),
     };
-    let host = match host::start(settings, HostOptions::default()).await {
+    // A file that may not grow (a limit of the service) is then an error of the store, as a full disk is, and not our end.
+    let _heard = signal(SignalKind::from_raw(libc::SIGXFSZ));
+    let started = tokio::select! {
+        started = host::start(settings, HostOptions::default()) => started,
+        // Nothing was taken yet, and what the store was doing is done or undone.
+        () = told_to_stop(&mut terminate, &mut interrupt) => return ExitCode::SUCCESS,
+    };
+    let host = match started {
         Ok(host) => host,
         Err(error) => return could_not_begin(&chain(&error)),
     };
@@ -41,12 +51,13 @@ pub async fn run(config: Option<&Path>) -> ExitCode {
         reason = host.fatal() => Some(reason),
     };
     tracing::info!("stopping: what is under way ends or is stored");
-    let in_time = tokio::select! {
-        in_time = host.stop() => in_time,
-        () = told_to_stop(&mut terminate, &mut interrupt) => return ExitCode::from(130),
+    let drained = tokio::select! {
+        drained = host.drain() => drained,
+        // At once: nothing is waited for, neither tasks nor what threads are at.
+        () = told_to_stop(&mut terminate, &mut interrupt) => std::process::exit(ENDED_BY_SIGNAL),
     };
-    if !in_time {
-        tracing::warn!("shutdown.grace_ms is over; what was still open is stored and goes on after its lease");
+    if let Err(late) = drained {
+        tracing::warn!(%late, "shutdown.grace_ms is over; what was still open is stored, or comes back from the broker");
     }
     match ended {
         Some(reason) => {

@@ -13,6 +13,7 @@ use super::{HostOptions, StartError, first_start, host_key, open_store};
 use crate::{
     account::AccountTree,
     attempt::{disabler::Disabler, log::AttemptLog},
+    audit::EXACT_FROM,
     changes::{Cursors, Follower},
     clock::Clock,
     firing::{Firer, client::Client, lanes::Lanes, leases::Leases, quota::Quota, resend_jobs::ResendJobs},
@@ -100,6 +101,9 @@ impl Stages {
             false => first_start::master_key(settings, &store, &master, now_ms).await?,
         };
         let cluster_id = first_start::cluster_id(settings, &store).await?;
+        if !options.at_rest {
+            store.keep_value(EXACT_FROM, &now_ms.to_string()).await?;
+        }
         tracing::info!("store open");
 
         let node = node_name();

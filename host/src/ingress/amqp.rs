@@ -23,7 +23,7 @@ use metrics::counter;
 use thiserror::Error;
 use tokio::{
     sync::watch,
-    time::{Instant, MissedTickBehavior},
+    time::{Instant, MissedTickBehavior, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -45,6 +45,9 @@ use crate::{
     settings::AmqpSettings,
     store::{SharedStore, StoreError, bound_bindings::Bound},
 };
+
+/// How long an answer of the broker is waited for when we take our leave.
+const PARTING: Duration = Duration::from_secs(2);
 
 /// How it stands with the broker, for `/readyz` and the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +150,8 @@ impl AmqpIngress {
                 () = self.stopping.cancelled() => {}
             }
         }
+        // Also of a connection that is gone: its requests are under way, and their rows are to be written.
+        self.settled().await;
         Ok(())
     }
 
@@ -232,12 +237,22 @@ impl AmqpIngress {
                 () = self.stopping.cancelled() => break,
             }
         }
-        // Stop taking, then wait for what was taken: it is settled on this channel.
-        channel.basic_cancel(messages.tag(), BasicCancelOptions::default()).await?;
+        // Stop taking, then wait for what was taken: it is settled on this channel. A broker that does not answer (it is
+        // gone without a word, or takes nothing from us for want of memory) is not waited for: it delivers again what we
+        // have not settled.
+        let cancelling = channel.basic_cancel(messages.tag(), BasicCancelOptions::default());
+        let cancelled = timeout(PARTING, cancelling).await;
+        self.settled().await;
+        if let Ok(Ok(())) = cancelled {
+            let _ = timeout(PARTING, link.close()).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until what was taken is settled, or has found its channel gone.
+    async fn settled(&self) {
         self.deliveries.close();
         self.deliveries.wait().await;
-        link.close().await?;
-        Ok(())
     }
 
     fn consuming(&self, refused: &[String]) {

@@ -183,7 +183,9 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("supervisor.pause_ms_max", supervisor.pause_ms_max, 1..=600_000),
         ("supervisor.restarts_max", supervisor.restarts_max, 1..=1000),
         ("supervisor.restarts_window_s", supervisor.restarts_window_s, 1..=3600),
+        ("shutdown.unready_ms", shutdown.unready_ms, 0..=600_000),
         ("shutdown.grace_ms", shutdown.grace_ms, 0..=600_000),
+        ("shutdown.record_ms", shutdown.record_ms, 100..=60_000),
     ] {
         check.number(key, value, bounds);
     }

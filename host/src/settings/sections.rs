@@ -310,5 +310,7 @@ pub struct SupervisorSettings {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct ShutdownSettings {
+    pub unready_ms: u64,
     pub grace_ms: u64,
+    pub record_ms: u64,
 }

@@ -3,6 +3,7 @@
 
 pub(crate) mod accounts;
 pub(crate) mod attempts;
+pub(crate) mod audit;
 pub(crate) mod bound_bindings;
 pub(crate) mod dead_letters;
 pub(crate) mod firings;

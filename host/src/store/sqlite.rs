@@ -7,6 +7,7 @@
 mod account_writes;
 mod accounts;
 mod attempts;
+mod audit;
 mod bound_bindings;
 mod claiming;
 mod commit;
@@ -148,8 +149,8 @@ impl Store for SqliteStore {
         self.save_many_accounts(records, notices).await
     }
 
-    async fn delete_accounts(&self, ids: &[AccountId], notices: &[Notice], _now_ms: UnixMs) -> StoreResult<u64> {
-        self.remove_accounts(ids, notices).await
+    async fn delete_accounts(&self, ids: &[AccountId], notices: &[Notice], now_ms: UnixMs) -> StoreResult<u64> {
+        self.remove_accounts(ids, notices, now_ms).await
     }
 
     async fn numbers_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<(String, Option<AccountId>)>> {
@@ -196,8 +197,8 @@ impl Store for SqliteStore {
         self.find_hook(id).await
     }
 
-    async fn put_hooks(&self, records: &[HookRecord], _now_ms: UnixMs) -> StoreResult<Vec<bool>> {
-        self.write_hooks(records).await
+    async fn put_hooks(&self, records: &[HookRecord], now_ms: UnixMs) -> StoreResult<Vec<bool>> {
+        self.write_hooks(records, now_ms).await
     }
 
     async fn save_hook(
@@ -205,9 +206,9 @@ impl Store for SqliteStore {
         record: &HookRecord,
         based_on: Option<i64>,
         notices: &[Notice],
-        _now_ms: UnixMs,
+        now_ms: UnixMs,
     ) -> StoreResult<Saved> {
-        self.save_one_hook(record, based_on, notices).await
+        self.save_one_hook(record, based_on, notices, now_ms).await
     }
 
     async fn hooks_of(&self, account: &AccountId, after: Option<&HookId>, limit: u32) -> StoreResult<Vec<HookRecord>> {
@@ -227,8 +228,8 @@ impl Store for SqliteStore {
         self.list_hooks_of(account, true, after, limit).await
     }
 
-    async fn delete_hook(&self, id: &HookId, notices: &[Notice], _now_ms: UnixMs) -> StoreResult<bool> {
-        self.remove_hook(id, notices).await
+    async fn delete_hook(&self, id: &HookId, notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool> {
+        self.remove_hook(id, notices, now_ms).await
     }
 
     async fn hooks_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>> {

@@ -109,6 +109,11 @@ pub(super) fn now_us() -> u64 {
     u64::try_from(now.as_micros()).expect("a clock of this age")
 }
 
+/// The number of the message in this body.
+pub(crate) fn message_number(body: &[u8]) -> Option<u64> {
+    mark(body).map(|(_, number)| number as u64)
+}
+
 /// When the message in this body was published, and its number.
 fn mark(body: &[u8]) -> Option<(u64, usize)> {
     let start = body.windows(MARK.len()).position(|window| window == MARK.as_bytes())? + MARK.len();

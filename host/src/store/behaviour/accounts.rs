@@ -40,7 +40,14 @@ pub(crate) async fn a_deleted_account_takes_what_is_its_own(store: SharedStore) 
     assert_eq!(store.key(&key.hash).await.expect("read"), None);
     assert_eq!(store.job(&"a1".into(), "j1").await.expect("read"), None);
     assert_eq!(store.all_webhook_settings().await.expect("read"), []);
-    assert_eq!(counts(&store).await, (0, 0));
+    let listed = store.undelivered(&UndeliveredQuery::newest("a1".into(), None, 9)).await.expect("read");
+    let mut reasons: Vec<_> =
+        listed.iter().map(|row| (row.firing.id.as_str().to_owned(), row.reason.as_str())).collect();
+    reasons.sort();
+    let deleted = "the account was deleted";
+    let [first, second, third] = [1, 2, 3].map(|id| format!("{id:064x}"));
+    assert_eq!(reasons, [(first, deleted), (second, deleted), (third, "404")], "listed, as attempts are");
+    assert_eq!(counts(&store).await, (0, 3));
     assert_eq!(store.attempts(&AttemptQuery::newest("a1".into(), None, 9)).await.expect("read").len(), 1, "they stay");
 }
 

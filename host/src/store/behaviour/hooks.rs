@@ -51,13 +51,37 @@ pub(crate) async fn disables_a_hook_in_one_step(store: SharedStore) {
     assert_eq!(store.notices(10).await.expect("read"), []);
 }
 
-pub(crate) async fn a_deleted_hook_leaves_no_firings(store: SharedStore) {
+pub(crate) async fn a_hook_that_is_saved_disabled_lets_nothing_wait(store: SharedStore) {
+    let off = |mut record: HookRecord| {
+        record.document.insert("enabled".into(), json!(false));
+        record
+    };
+    store.put_account(&account("a1", &[]), NOW).await.expect("written");
+    store.put_hooks(&[hook("h1", "a1"), hook("h2", "a1"), hook("h3", "a1")], NOW).await.expect("written");
+    for (id, of) in [(1, "h1"), (2, "h2"), (3, "h3")] {
+        store.commit(&wait(firing(id, of, None), NOW)).await.expect("committed");
+    }
+    assert!(store.put_hook(&off(hook("h1", "a1")), NOW + 1).await.expect("written"));
+    assert_eq!(store.save_hook(&off(hook("h2", "a1")), Some(1), &[], NOW + 1).await.expect("asked"), Saved::Done(2));
+    let edit = edited(&hook("h3", "a1"), "x");
+    assert_eq!(store.save_hook(&edit, Some(1), &[], NOW + 1).await.expect("asked"), Saved::Done(2));
+    for id in ["h1", "h2"] {
+        let listed = undelivered(&store, id, 10).await;
+        let [row] = &listed[..] else { panic!("{listed:?}") };
+        assert_eq!((row.reason.as_str(), row.ended_ms), ("the hook was disabled", NOW + 1));
+    }
+    assert_eq!(counts(&store).await, (1, 2), "that of a hook that stays on waits on");
+}
+
+pub(crate) async fn a_deleted_hook_lets_nothing_wait(store: SharedStore) {
     store.put_hook(&hook("h1", "a1"), NOW).await.expect("written");
     store.commit(&wait(firing(1, "h1", None), NOW)).await.expect("committed");
     let notices_of = async |store: &SharedStore| store.notices(10).await.expect("read").len();
     assert!(store.delete_hook(&"h1".into(), &[notice("gone")], NOW).await.expect("deleted"));
     assert!(!store.delete_hook(&"h1".into(), &[notice("gone")], NOW).await.expect("deleted"));
-    assert_eq!((counts(&store).await, notices_of(&store).await), ((0, 0), 1));
+    assert_eq!((counts(&store).await, notices_of(&store).await), ((0, 1), 1));
+    let listed = undelivered(&store, "h1", 10).await;
+    assert_eq!((listed[0].reason.as_str(), listed[0].ended_ms), ("the hook was deleted", NOW));
 }
 
 async fn save(store: &SharedStore, record: &HookRecord, based_on: Option<i64>) -> Saved {

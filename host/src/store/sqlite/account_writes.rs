@@ -12,6 +12,8 @@ use crate::{
 };
 
 const WRITE: &str = "write an account";
+/// Why firings that waited end undelivered.
+const ACCOUNT_DELETED: &str = "the account was deleted";
 const DELETE: &str = "delete accounts";
 
 impl SqliteStore {
@@ -157,7 +159,12 @@ impl SqliteStore {
         Ok(true)
     }
 
-    pub(super) async fn remove_accounts(&self, ids: &[AccountId], notices: &[Notice]) -> StoreResult<u64> {
+    pub(super) async fn remove_accounts(
+        &self,
+        ids: &[AccountId],
+        notices: &[Notice],
+        now_ms: UnixMs,
+    ) -> StoreResult<u64> {
         let doing = failed(DELETE);
         let mut transaction = self.begin(DELETE).await?;
         let mut gone = Vec::with_capacity(ids.len());
@@ -188,24 +195,32 @@ impl SqliteStore {
         .await
         .map_err(&doing)?;
         for hook in hooks {
-            Self::mark_hook_deleted(&mut transaction, &hook).await?;
+            Self::mark_hook_deleted(&mut transaction, &hook, ACCOUNT_DELETED, now_ms).await?;
         }
         Self::take_numbers_of(&mut transaction, &gone).await?;
         for account in &gone {
             Self::take_modules_of(&mut transaction, account).await?;
         }
-        // Firings of hooks went with their hooks; these are those that travelled in messages, and of hooks long gone.
         for statement in [
             "DELETE FROM keys WHERE account IN (SELECT value FROM json_each(?))",
             "DELETE FROM webhook_settings WHERE account IN (SELECT value FROM json_each(?))",
             "DELETE FROM resend_jobs WHERE account IN (SELECT value FROM json_each(?))",
-            "DELETE FROM firings WHERE account IN (SELECT value FROM json_each(?)) AND state = 1",
-            "DELETE FROM firings WHERE account IN (SELECT value FROM json_each(?)) AND inline IS NOT NULL",
             "DELETE FROM stored_calls WHERE (module, account) IN (SELECT module, account FROM stored_call_lines
                WHERE account IN (SELECT value FROM json_each(?)))",
         ] {
             sqlx::query(statement).bind(&list).execute(&mut *transaction).await.map_err(&doing)?;
         }
+        // Firings of hooks have ended with their hooks; these are those that travelled in messages.
+        sqlx::query(
+            "UPDATE firings SET state = 1, reason = ?, due_ms = ?
+             WHERE account IN (SELECT value FROM json_each(?)) AND inline IS NOT NULL AND state = 0",
+        )
+        .bind(ACCOUNT_DELETED)
+        .bind(signed(now_ms))
+        .bind(&list)
+        .execute(&mut *transaction)
+        .await
+        .map_err(&doing)?;
         Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(&doing)?;
         Ok(gone.len() as u64)

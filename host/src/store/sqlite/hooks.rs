@@ -13,6 +13,9 @@ use crate::{
 const READ: &str = "read hooks";
 const WRITE: &str = "write a hook";
 const DELETE: &str = "delete a hook";
+/// Why firings that waited end undelivered.
+const HOOK_DELETED: &str = "the hook was deleted";
+const HOOK_DISABLED: &str = "the hook was disabled";
 
 fn record(row: &SqliteRow) -> StoreResult<HookRecord> {
     let doing = failed(READ);
@@ -41,7 +44,7 @@ impl SqliteStore {
         row.as_ref().map(record).transpose()
     }
 
-    pub(super) async fn write_hooks(&self, records: &[HookRecord]) -> StoreResult<Vec<bool>> {
+    pub(super) async fn write_hooks(&self, records: &[HookRecord], now_ms: UnixMs) -> StoreResult<Vec<bool>> {
         let doing = failed(WRITE);
         let mut transaction = self.begin(WRITE).await?;
         let mut changed = Vec::with_capacity(records.len());
@@ -67,6 +70,7 @@ impl SqliteStore {
             .map_err(&doing)?;
             if done.rows_affected() > 0 {
                 clear_failures(&mut transaction, record.id.as_str()).await?;
+                end_waiting_of_disabled(&mut transaction, record, now_ms).await?;
             }
             changed.push(done.rows_affected() > 0);
         }
@@ -79,6 +83,7 @@ impl SqliteStore {
         new: &HookRecord,
         based_on: Option<i64>,
         notices: &[Notice],
+        now_ms: UnixMs,
     ) -> StoreResult<Saved> {
         let doing = failed(WRITE);
         let mut transaction = self.begin(WRITE).await?;
@@ -135,6 +140,7 @@ impl SqliteStore {
         .await
         .map_err(&doing)?;
         clear_failures(&mut transaction, new.id.as_str()).await?;
+        end_waiting_of_disabled(&mut transaction, new, now_ms).await?;
         Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(&doing)?;
         Ok(Saved::Done(revision))
@@ -174,9 +180,9 @@ impl SqliteStore {
         each(rows, record)
     }
 
-    pub(super) async fn remove_hook(&self, id: &HookId, notices: &[Notice]) -> StoreResult<bool> {
+    pub(super) async fn remove_hook(&self, id: &HookId, notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool> {
         let mut transaction = self.begin(DELETE).await?;
-        if !Self::mark_hook_deleted(&mut transaction, id.as_str()).await? {
+        if !Self::mark_hook_deleted(&mut transaction, id.as_str(), HOOK_DELETED, now_ms).await? {
             return Ok(false);
         }
         Self::insert_notices(&mut transaction, notices).await?;
@@ -184,8 +190,14 @@ impl SqliteStore {
         Ok(true)
     }
 
-    /// The row stays as a mark for others to read; its secrets, document, firings and failures go.
-    pub(super) async fn mark_hook_deleted(transaction: &mut Transaction<'_, Sqlite>, id: &str) -> StoreResult<bool> {
+    /// The row stays as a mark for others to read; its secrets, document and failures go, and its waiting firings end
+    /// undelivered for this reason.
+    pub(super) async fn mark_hook_deleted(
+        transaction: &mut Transaction<'_, Sqlite>,
+        id: &str,
+        reason: &str,
+        now_ms: UnixMs,
+    ) -> StoreResult<bool> {
         let doing = failed(DELETE);
         let done = sqlx::query(
             "UPDATE hooks SET deleted = 1, document = '{}', secrets = '[]', disabled_message = NULL,
@@ -199,7 +211,7 @@ impl SqliteStore {
         if done.rows_affected() == 0 {
             return Ok(false);
         }
-        sqlx::query("DELETE FROM firings WHERE hook = ?").bind(id).execute(&mut **transaction).await.map_err(&doing)?;
+        end_waiting(transaction, id, reason, now_ms).await?;
         clear_failures(transaction, id).await?;
         Ok(true)
     }
@@ -258,18 +270,41 @@ impl SqliteStore {
         .execute(&mut *transaction)
         .await
         .map_err(&doing)?;
-        // The lease stays: a try that is under way may still end well, and then takes the firing off the list.
-        sqlx::query("UPDATE firings SET state = 1, reason = ?, due_ms = ? WHERE hook = ? AND state = 0")
-            .bind(format!("the hook was disabled: {reason}"))
-            .bind(signed(now_ms))
-            .bind(id.as_str())
-            .execute(&mut *transaction)
-            .await
-            .map_err(&doing)?;
+        end_waiting(&mut transaction, id.as_str(), &format!("the hook was disabled: {reason}"), now_ms).await?;
         clear_failures(&mut transaction, id.as_str()).await?;
         Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(&doing)?;
         Ok(true)
+    }
+}
+
+/// Waiting firings of the hook end undelivered. The lease stays: a try that is under way may still end well, and then
+/// takes the firing off the list.
+async fn end_waiting(
+    transaction: &mut Transaction<'_, Sqlite>,
+    hook: &str,
+    reason: &str,
+    now_ms: UnixMs,
+) -> StoreResult<()> {
+    sqlx::query("UPDATE firings SET state = 1, reason = ?, due_ms = ? WHERE hook = ? AND state = 0")
+        .bind(reason)
+        .bind(signed(now_ms))
+        .bind(hook)
+        .execute(&mut **transaction)
+        .await
+        .map(drop)
+        .map_err(failed("end firings that wait"))
+}
+
+/// A hook that is saved disabled sends nothing any more, what waits included.
+async fn end_waiting_of_disabled(
+    transaction: &mut Transaction<'_, Sqlite>,
+    record: &HookRecord,
+    now_ms: UnixMs,
+) -> StoreResult<()> {
+    match record.document.get("enabled") {
+        Some(Value::Bool(false)) => end_waiting(transaction, record.id.as_str(), HOOK_DISABLED, now_ms).await,
+        _ => Ok(()),
     }
 }
 
