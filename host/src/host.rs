@@ -23,7 +23,7 @@ use crate::{
     changes::Follower,
     clock::Clock,
     error_chain::chain,
-    firing::client::ClientError,
+    firing::{Firer, client::ClientError},
     hook::table::HookTable,
     ingress::amqp::BrokerState,
     kazoo::{couchdb::CouchDbError, reader::ReaderState, users::KazooUsers},
@@ -117,6 +117,7 @@ pub struct RunningHost {
     broker: watch::Receiver<BrokerState>,
     couchdb: watch::Receiver<ReaderState>,
     under_way: TaskTracker,
+    firer: Arc<Firer>,
     shutdown: ShutdownSettings,
 }
 
@@ -195,6 +196,7 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
         broker,
         couchdb,
         under_way: stages.under_way,
+        firer: stages.firer,
         shutdown: settings.shutdown,
     })
 }
@@ -271,6 +273,10 @@ impl RunningHost {
         recording.cancel();
         let recorded = async {
             recorder.ended().await;
+            // What is still being tried may be taken up at once by another, or by who comes next; this process is about to end.
+            if let Err(error) = self.firer.leases.beat(&self.store, &self.firer.clock, 0).await {
+                tracing::warn!(error = chain(&error), "leases could not be given back; they end by themselves");
+            }
             self.store.close().await;
         };
         if tokio::time::timeout(Duration::from_millis(record_ms), recorded).await.is_err() {

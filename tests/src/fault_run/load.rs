@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     amqp::{Amqp, Published as Became},
     rig::call_event,
+    samples,
 };
 
 /// Published together, at most; and each batch is confirmed before the next.
