@@ -55,7 +55,8 @@ pub(crate) async fn outlines_tell_how_hooks_of_firings_stand(store: SharedStore)
     let free: Vec<_> = seen.iter().map(|outline| outline.free_ms).collect();
     assert_eq!(free, [Some(NOW + 1), Some(NOW + 2), Some(NOW + 3), Some(NOW + 4), None]);
     assert_eq!((seen[4].reason.as_str(), seen[0].reason.as_str()), ("404", ""));
-    let held = store.claim_due(NOW + 1, NOW + 500, 1).await.expect("claimed");
+    let claim = Claim { account: "a1".into(), hook: "on".into(), rows_max: 1 };
+    let held = store.claim_due(&[claim], NOW + 1, NOW + 500).await.expect("claimed");
     assert_eq!(held.len(), 1);
     let outline = store.firing_outlines(0, 1).await.expect("read").remove(0);
     assert_eq!(outline.free_ms, Some(NOW + 500), "the end of its lease");
