@@ -85,9 +85,11 @@ async fn ten_hooks_whose_receiver_hangs_cost_others_nothing() {
     host.expect_settled().await;
     assert_eq!(hanging.requests().len(), 50, "five of each hook are open, and no more");
     // A text that found the machine busy may have been stored too, and go a moment later.
-    eventually("the calls alone to wait", async || match host.running.store.firing_counts(None).await.unwrap().waiting {
-        400 => Ok(()),
-        waiting => Err(waiting),
+    eventually("the calls alone to wait", async || {
+        match host.running.store.firing_counts(None).await.unwrap().waiting {
+            400 => Ok(()),
+            waiting => Err(waiting),
+        }
     })
     .await;
     drop(hanging);
