@@ -6,12 +6,15 @@
 //! Not judged here, because it needs to know what modules there are: whether `hook` is the name of a known event, whether
 //! `custom_data` has what the event's modifiers ask for, and whether there is such a transform.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+mod reader;
+
+use std::collections::BTreeMap;
 
 use semver::Version;
 use serde_json::{Value, json};
 use url::Url;
 
+use self::reader::{Reader, type_problem};
 use super::{
     ACTIVE_VERSION, Condition, Format, Hook, HookProblem, HookProblems, HookRecord, Operator, RareFields,
     SignatureKind, TransformUse, Verb, headers, problems::path,
@@ -134,19 +137,7 @@ struct Fields {
     rare: RareFields,
 }
 
-/// Reads one document and collects what is wrong with it.
-struct Reader<'a> {
-    document: &'a Object,
-    origin: Origin,
-    settings: &'a FiringSettings,
-    problems: Vec<HookProblem>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(document: &'a Object, origin: Origin, settings: &'a FiringSettings) -> Self {
-        Self { document, origin, settings, problems: Vec::new() }
-    }
-
+impl Reader<'_> {
     fn fields(&mut self) -> Fields {
         if self.origin == Origin::Api {
             self.required("name");
@@ -208,14 +199,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn problem(&mut self, problem: HookProblem) {
-        self.problems.push(problem);
-    }
-
-    fn finish(&mut self) -> HookProblems {
-        HookProblems(std::mem::take(&mut self.problems))
-    }
-
     fn done(&mut self, fields: Fields, id: HookId, account: AccountId) -> Result<Hook, HookProblems> {
         let problems = self.finish();
         if !problems.0.is_empty() {
@@ -236,109 +219,6 @@ impl<'a> Reader<'a> {
             rare,
             secrets: Box::default(),
         })
-    }
-
-    /// The field's value; null is as if absent.
-    fn value(&self, field: &str) -> Option<&'a Value> {
-        self.document.get(field).filter(|value| !value.is_null())
-    }
-
-    fn text(&mut self, field: &str) -> Option<&'a str> {
-        let value = self.value(field)?;
-        if value.as_str().is_none() {
-            self.problem(type_problem(field.to_owned(), "string", value));
-        }
-        value.as_str()
-    }
-
-    fn required(&mut self, field: &str) -> &'a str {
-        if self.value(field).is_none() {
-            self.problem(HookProblem::new(field, "required", "Field is required but missing").with("value", field));
-            return "";
-        }
-        let text = self.text(field);
-        if text == Some("") {
-            self.problem(
-                HookProblem::new(field, "minLength", "String must be at least 1 characters").with("target", 1),
-            );
-        }
-        text.unwrap_or_default()
-    }
-
-    /// One of some words, in any case of letters.
-    fn word(&mut self, field: &str, words: &[&'static str]) -> Option<&'static str> {
-        let text = self.text(field)?;
-        let word = words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied();
-        if word.is_none() {
-            let message = format!("Value not found in enumerated list of values ({})", words.join(", "));
-            self.problem(HookProblem::new(field, "enum", message).with("target", json!(words)).with("value", text));
-        }
-        word
-    }
-
-    fn boolean(&mut self, field: &str) -> Option<bool> {
-        match self.value(field)? {
-            Value::Bool(value) => Some(*value),
-            Value::String(text) if text == "true" => Some(true),
-            Value::String(text) if text == "false" => Some(false),
-            other => {
-                self.problem(type_problem(field.to_owned(), "boolean", other));
-                None
-            }
-        }
-    }
-
-    fn object(&mut self, field: &str) -> Option<&'a Object> {
-        let value = self.value(field)?;
-        if value.as_object().is_none() {
-            self.problem(type_problem(field.to_owned(), "object", value));
-        }
-        value.as_object().filter(|object| !object.is_empty())
-    }
-
-    fn list(&mut self, field: &str, length_max: usize) -> Option<&'a [Value]> {
-        let value = self.value(field)?;
-        let Some(list) = value.as_array() else {
-            self.problem(type_problem(field.to_owned(), "array", value));
-            return None;
-        };
-        if list.len() > length_max {
-            let message = format!("{} entries; use at most {length_max}", list.len());
-            self.problem(HookProblem::new(field, "maxItems", message).with("target", length_max));
-        }
-        Some(&list[..list.len().min(length_max)])
-    }
-
-    fn integer(&mut self, field: &str, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let value = self.value(field)?;
-        self.bounded(field.to_owned(), value, bounds)
-    }
-
-    fn small_integer(&mut self, field: &str, ceiling: u64) -> Option<u32> {
-        self.integer(field, 1..=ceiling).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
-    }
-
-    /// A whole number within bounds; out of bounds it is refused, or for KAZOO's documents moved to the bound.
-    fn bounded(&mut self, field: String, value: &Value, bounds: RangeInclusive<u64>) -> Option<u64> {
-        let Some(number) = whole_number(value) else {
-            self.problem(type_problem(field, "integer", value));
-            return None;
-        };
-        let (least, most) = (i128::from(*bounds.start()), i128::from(*bounds.end()));
-        if self.origin == Origin::Api && number < least {
-            let message = format!("Value must be at least {least}");
-            self.problem(
-                HookProblem::new(field, "minimum", message)
-                    .with("target", *bounds.start())
-                    .with("value", value.clone()),
-            );
-        } else if self.origin == Origin::Api && number > most {
-            let message = format!("Value must be at most {most}");
-            self.problem(
-                HookProblem::new(field, "maximum", message).with("target", *bounds.end()).with("value", value.clone()),
-            );
-        }
-        u64::try_from(number.clamp(least, most)).ok()
     }
 
     fn retry_schedule(&mut self) -> Option<Vec<u32>> {
@@ -461,25 +341,6 @@ fn is_name(text: &str) -> bool {
 /// Whether the text can be the digest of a component.
 fn is_digest(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'a'..=b'f' | b'0'..=b'9'))
-}
-
-fn type_problem(field: String, expected: &'static str, value: &Value) -> HookProblem {
-    HookProblem::new(field, "type", format!("Value did not match type(s): {expected}"))
-        .with("target", expected)
-        .with("value", value.clone())
-}
-
-/// A whole number, or a text that reads as one.
-fn whole_number(value: &Value) -> Option<i128> {
-    match value {
-        Value::Number(number) => number
-            .as_i64()
-            .map(i128::from)
-            .or_else(|| number.as_u64().map(i128::from))
-            .or_else(|| number.as_f64().filter(|float| float.fract() == 0.0).map(|float| float as i128)),
-        Value::String(text) => text.trim().parse::<i64>().ok().map(i128::from),
-        _ => None,
-    }
 }
 
 /// What is wrong with a condition: which part, and what to do.
