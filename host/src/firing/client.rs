@@ -40,11 +40,6 @@ use crate::{
     settings::FiringSettings,
 };
 
-/// Idle connections kept to one receiver: as many as a busy hook has under way.
-const IDLE_PER_HOST_MAX: usize = 1024;
-/// How long an idle connection is kept; shorter than most servers do, so that few are found closed.
-const IDLE_TIME: Duration = Duration::from_secs(30);
-
 /// The client cannot be made; the operator's fault or the machine's.
 #[derive(Debug, Error)]
 pub enum ClientError {
@@ -62,7 +57,7 @@ pub struct Client {
     http: reqwest::Client,
     tunnel: Option<Arc<Tunnel>>,
     allow: Arc<[IpNet]>,
-    response_bytes_max: usize,
+    answers: answer::Bounds,
 }
 
 impl Client {
@@ -72,6 +67,8 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let allow: Arc<[IpNet]> = settings.allow_addresses.clone().into();
         let connect_timeout = Duration::from_millis(settings.connect_timeout_ms);
+        let idle_max = usize::try_from(settings.idle_connections_max).unwrap_or(usize::MAX);
+        let idle_time = Duration::from_millis(settings.idle_connection_ms);
         let resolver = JudgingResolver::new(Arc::clone(&allow));
         let trusted = trust::read_ca_files("firing.ca_files", &settings.ca_files)?;
         let own: Vec<_> = trusted.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>()?;
@@ -84,8 +81,8 @@ impl Client {
                 // Answers are unpacked where they are bounded.
                 .no_gzip()
                 .connect_timeout(connect_timeout)
-                .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-                .pool_idle_timeout(IDLE_TIME)
+                .pool_max_idle_per_host(idle_max)
+                .pool_idle_timeout(idle_time)
                 .tcp_nodelay(true)
                 .dns_resolver(Arc::new(resolver.clone()))
         };
@@ -97,8 +94,7 @@ impl Client {
             .proxy_url
             .as_ref()
             .map(|proxy| Arc::new(Tunnel::new(proxy, connect_timeout, resolver.clone(), trust::tls_config(&trusted))));
-        let response_bytes_max = usize::try_from(settings.response_bytes_max).unwrap_or(usize::MAX);
-        Ok(Self { http, tunnel, allow, response_bytes_max })
+        Ok(Self { http, tunnel, allow, answers: answer::Bounds::new(settings) })
     }
 
     /// Sends the request and reads the answer, within `timeout`. Gives what came of it and how long it took.
@@ -147,7 +143,7 @@ impl Client {
         let receiver = receiver_name(request.url());
         let response = self.http.execute(request).await.map_err(|error| Failure::of(&error, &receiver))?;
         let response: hyper::Response<reqwest::Body> = response.into();
-        answer::read(response, self.response_bytes_max).await
+        answer::read(response, self.answers).await
     }
 
     /// Through the proxy. `None` when the deadline passed while it was not the proxy that was waited for.
@@ -163,7 +159,7 @@ impl Client {
         };
         let exchange = async {
             let answering = tunnel.send(way, request).await?;
-            answer::read(answering.response, self.response_bytes_max).await
+            answer::read(answering.response, self.answers).await
         };
         timeout_at(deadline, exchange).await.ok()
     }

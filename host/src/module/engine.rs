@@ -37,9 +37,6 @@ const LARGE_DECOMMIT_BATCH: usize = 16;
 /// linked of many parts, has 38.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
-/// The stack of one call. A guest's own recursion is bounded by it.
-const WASM_STACK_BYTES: usize = 512 * 1024;
-
 /// How often the epoch moves: the grain of a module's time limit.
 pub const TICK: Duration = Duration::from_millis(1);
 
@@ -114,6 +111,7 @@ fn config(settings: &ModuleSettings, keep_resident_bytes: usize, decommit_batch:
         .pagemap_scan(Enabled::No);
 
     let mut config = code_config();
+    config.max_wasm_stack(usize::try_from(settings.stack_bytes).unwrap_or(usize::MAX));
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
 }
@@ -133,8 +131,7 @@ fn code_config() -> Config {
         .wasm_memory64(false)
         .memory_init_cow(true)
         .table_lazy_init(true)
-        .native_unwind_info(false)
-        .max_wasm_stack(WASM_STACK_BYTES);
+        .native_unwind_info(false);
     config
 }
 

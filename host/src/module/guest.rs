@@ -13,11 +13,6 @@ use crate::{
     settings::ModuleSettings,
 };
 
-/// Handles (streams, pollables, …) that one instance may hold.
-const HANDLES_MAX: usize = 1000;
-/// Random bytes that one call may ask for at once.
-const RANDOM_BYTES_MAX: u64 = 64 * 1024;
-
 /// What a module's calls are given, the same for every call of one module.
 #[derive(Clone)]
 pub struct Surroundings {
@@ -45,10 +40,10 @@ impl Guest {
     pub fn new(surroundings: Surroundings, limits: &GuestLimits, now_ms: UnixMs, seed: u64) -> Self {
         let log = GuestLog::new(limits.log_bytes_max);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES_MAX);
+        table.set_max_capacity(limits.handles_max);
         Self {
             surroundings,
-            wasi: wasi(&log, now_ms, seed),
+            wasi: wasi(&log, limits, now_ms, seed),
             log,
             memory: MemoryLimit { bytes_max: limits.memory_bytes_max, ..MemoryLimit::default() },
             time: TimeLimit::default(),
@@ -61,7 +56,7 @@ impl Guest {
     pub(super) fn renew(&mut self, limits: &GuestLimits, now_ms: UnixMs, seed: u64) {
         self.log.renew(limits.log_bytes_max);
         self.now_ms = now_ms;
-        self.wasi = wasi(&self.log, now_ms, seed);
+        self.wasi = wasi(&self.log, limits, now_ms, seed);
     }
 
     pub(super) fn table(&mut self) -> &mut ResourceTable {
@@ -70,7 +65,7 @@ impl Guest {
 }
 
 /// WASI as a guest sees it: nothing but the log, clocks that stand at `now_ms`, and random numbers that follow from `seed`.
-fn wasi(log: &GuestLog, now_ms: UnixMs, seed: u64) -> WasiCtx {
+fn wasi(log: &GuestLog, limits: &GuestLimits, now_ms: UnixMs, seed: u64) -> WasiCtx {
     WasiCtx::builder()
         .stdout(LogPipe::stdout(log))
         .stderr(LogPipe::stderr(log))
@@ -79,7 +74,7 @@ fn wasi(log: &GuestLog, now_ms: UnixMs, seed: u64) -> WasiCtx {
         .secure_random(SmallRng::seed_from_u64(seed))
         .insecure_random(SmallRng::seed_from_u64(!seed))
         .insecure_random_seed(u128::from(seed))
-        .max_random_size(RANDOM_BYTES_MAX)
+        .max_random_size(limits.random_bytes_max)
         .build()
 }
 
@@ -104,6 +99,12 @@ pub struct GuestLimits {
     pub instances: usize,
     /// Calls that one instance may serve; 1: a fresh one for every call.
     pub reuse: u64,
+    /// Bytes that a guest may hand to the host in one call of an import, and as its result.
+    pub hostcall_bytes_max: usize,
+    /// Handles (streams, pollables, …) that one instance may hold, the host's and the component's own counted apart.
+    pub handles_max: usize,
+    /// Random bytes that a guest may ask for at once.
+    pub random_bytes_max: u64,
 }
 
 impl GuestLimits {
@@ -117,6 +118,9 @@ impl GuestLimits {
             log_bytes_max: size(settings.log_bytes_max),
             instances: size(settings.instances_per_module_max),
             reuse: 1,
+            hostcall_bytes_max: size(settings.hostcall_bytes_max),
+            handles_max: size(settings.handles_max),
+            random_bytes_max: settings.random_bytes_max,
         }
     }
 }

@@ -55,6 +55,7 @@ pub fn of_calls(limits: &Object, settings: &ModuleSettings) -> GuestLimits {
         instances: size("instances", settings.instances_per_module_max),
         // Who says nothing gets a fresh instance every time.
         reuse: limits.get("reuse").and_then(Value::as_u64).map_or(1, |own| own.min(settings.reuse_max)),
+        ..GuestLimits::new(settings)
     }
 }
 

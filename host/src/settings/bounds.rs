@@ -91,6 +91,10 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("modules.events_max", modules.events_max, 1..=10_000),
         ("modules.output_bytes_max", modules.output_bytes_max, 1024..=16_777_216),
         ("modules.log_bytes_max", modules.log_bytes_max, 0..=1_048_576),
+        ("modules.hostcall_bytes_max", modules.hostcall_bytes_max, 65_536..=67_108_864),
+        ("modules.handles_max", modules.handles_max, 16..=100_000),
+        ("modules.random_bytes_max", modules.random_bytes_max, 64..=16_777_216),
+        ("modules.stack_bytes", modules.stack_bytes, 65_536..=1_048_576),
         ("modules.bindings_max", modules.bindings_max, 1..=10_000),
         ("modules.component_bytes_max", modules.component_bytes_max, 1024..=67_108_864),
         ("modules.fault_count", modules.fault_count, 1..=10_000),
@@ -98,6 +102,7 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("modules.fault_write_ms", modules.fault_write_ms, 1..=10_000),
         ("modules.faulty_versions_max", modules.faulty_versions_max, 1..=1_000_000),
         ("modules.check_time_ms_max", modules.check_time_ms_max, 100..=120_000),
+        ("modules.report_calls_max", modules.report_calls_max, 0..=10_000),
         ("modules.compile_memory_bytes_max", modules.compile_memory_bytes_max, 268_435_456..=17_179_869_184),
         ("modules.compile_cpu_s", modules.compile_cpu_s, 1..=600),
         ("modules.compile_wall_s", modules.compile_wall_s, 1..=3600),
@@ -132,6 +137,9 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("firing.connect_timeout_ms", firing.connect_timeout_ms, 1..=60_000),
         ("firing.request_timeout_ms_max", firing.request_timeout_ms_max, 1..=120_000),
         ("firing.response_bytes_max", firing.response_bytes_max, 0..=1_048_576),
+        ("firing.response_headers_bytes_max", firing.response_headers_bytes_max, 0..=1_048_576),
+        ("firing.idle_connections_max", firing.idle_connections_max, 0..=65_536),
+        ("firing.idle_connection_ms", firing.idle_connection_ms, 0..=3_600_000),
         ("firing.park_after_ms", firing.park_after_ms, 10..=60_000),
         ("firing.lease_ms", firing.lease_ms, 2000..=3_600_000),
         ("firing.retry_jitter_percent", firing.retry_jitter_percent, 0..=100),
@@ -195,6 +203,8 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         "amqp.requeue_pause_ms",
         amqp.requeue_pause_ms,
     );
+    let (hostcall, output) = (modules.hostcall_bytes_max, modules.output_bytes_max);
+    check.at_least("modules.hostcall_bytes_max", hostcall, "modules.output_bytes_max", output);
     check.at_least("supervisor.pause_ms_max", supervisor.pause_ms_max, "supervisor.pause_ms", supervisor.pause_ms);
 }
 

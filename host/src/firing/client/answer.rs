@@ -1,7 +1,7 @@
 //! The reading of an answer, the same whichever way it came: what is kept of its headers and of its body.
 //!
 //! Of the body, at most `firing.response_bytes_max` are read, counted after decompression; what goes on after that is left
-//! to the caller to drop. Of the headers, as many are kept as fit into 16 KiB.
+//! to the caller to drop. Of the headers, as many are kept as fit into `firing.response_headers_bytes_max`.
 
 use std::{
     error::Error,
@@ -18,19 +18,35 @@ use hyper::{
 };
 
 use super::failure::Failure;
-use crate::attempt::Outcome;
+use crate::{attempt::Outcome, settings::FiringSettings};
 
-/// Bytes of an answer's headers that are kept, names and values together. An HTTP client takes many times as much.
-const HEADERS_BYTES_MAX: usize = 16 * 1024;
+/// How much of an answer is kept, bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    body_bytes_max: usize,
+    /// Names and values together. An HTTP client takes many times as much as is kept.
+    headers_bytes_max: usize,
+}
+
+impl Bounds {
+    /// The operator's.
+    pub(super) fn new(settings: &FiringSettings) -> Self {
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Self {
+            body_bytes_max: size(settings.response_bytes_max),
+            headers_bytes_max: size(settings.response_headers_bytes_max),
+        }
+    }
+}
 
 /// Reads an answer whose head has come. The body is dropped with the call, read to its end or not.
-pub(super) async fn read<B>(response: Response<B>, bytes_max: usize) -> Result<Outcome, Failure>
+pub(super) async fn read<B>(response: Response<B>, bounds: Bounds) -> Result<Outcome, Failure>
 where
     B: Body<Data = Bytes, Error: Error + 'static> + Unpin,
 {
     let (head, mut body) = response.into_parts();
     let status = head.status.as_u16();
-    let mut kept = KeptBody::new(&head.headers, bytes_max);
+    let mut kept = KeptBody::new(&head.headers, bounds.body_bytes_max);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|error| Failure::broke_off(status, &error))?;
         // What is no data is a trailer, which nobody asks for.
@@ -42,18 +58,18 @@ where
     }
     let (body, body_cut) = kept.finish().map_err(|error| Failure::broke_off(status, &error))?;
     let body = String::from_utf8_lossy(&body).into_owned();
-    Ok(Outcome::Answered { status, headers: kept_headers(&head.headers), body, body_cut })
+    Ok(Outcome::Answered { status, headers: kept_headers(&head.headers, bounds.headers_bytes_max), body, body_cut })
 }
 
 /// What is kept of an answer's headers: whole ones, in their order, as many as fit into the bound. `Retry-After` is
 /// always among them.
-fn kept_headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let mut room = HEADERS_BYTES_MAX;
+fn kept_headers(headers: &HeaderMap, bytes_max: usize) -> Vec<(String, String)> {
+    let mut room = bytes_max;
     let fits = |(name, value): &(&HeaderName, &HeaderValue)| {
         let bytes = name.as_str().len() + value.len();
         let fits = bytes <= room;
         room -= if fits { bytes } else { 0 };
-        fits || (*name == RETRY_AFTER && bytes <= HEADERS_BYTES_MAX)
+        fits || (*name == RETRY_AFTER && bytes <= bytes_max)
     };
     headers
         .iter()
@@ -179,6 +195,20 @@ mod tests {
             assert_eq!(kept(&gzip_headers(), &pieces, bytes_max).unwrap(), expected, "{bytes_max}, packed");
         }
         assert_eq!(kept(&HeaderMap::new(), &[], 0).unwrap(), (Vec::new(), false));
+    }
+
+    #[test]
+    fn headers_are_kept_whole_while_there_is_room_and_retry_after_before_others() {
+        let headers = HeaderMap::from_iter([
+            (HeaderName::from_static("a"), HeaderValue::from_static("12345")),
+            (HeaderName::from_static("b"), HeaderValue::from_static("1234567890123456")),
+            (HeaderName::from_static("c"), HeaderValue::from_static("123")),
+            (RETRY_AFTER, HeaderValue::from_static("7")),
+        ]);
+        let names = |bytes_max| kept_headers(&headers, bytes_max).into_iter().map(|(name, _)| name).collect::<String>();
+        assert_eq!(names(100), "abcretry-after");
+        assert_eq!(names(12), "acretry-after", "there is room for six and four");
+        assert_eq!(names(11), "ac", "not even alone does it fit");
     }
 
     #[test]
