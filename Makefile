@@ -30,6 +30,7 @@ bench: wasm-target test-servers kit-tools ## measure against the floor, on a pri
 	cargo build $(MEASURED) --bin hookbox
 	cargo bench $(MEASURED) --profile dev --bench isolation
 	cargo bench $(MEASURED) --profile dev --bench guests
+	cargo bench $(MEASURED) --profile dev --bench noisy
 	cargo bench $(MEASURED) --profile dev --bench rest
 	cargo bench $(MEASURED) --profile dev --bench pipeline -- $(BENCH)
 	cargo bench $(MEASURED) --profile dev --bench noisy_hooks

@@ -16,6 +16,7 @@
 
 pub mod address_policy;
 pub mod client;
+pub mod given;
 pub mod lanes;
 pub mod leases;
 pub mod places;

@@ -18,6 +18,7 @@ pub mod guest;
 pub mod guest_log;
 pub mod imports;
 pub mod world;
+pub mod page_faults;
 pub mod sandbox;
 pub mod reuse;
 pub mod quarantine;

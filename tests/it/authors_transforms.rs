@@ -155,3 +155,27 @@ async fn a_result_that_no_transform_has_is_refused() {
         "{said:?}"
     );
 }
+
+#[tokio::test]
+async fn bench_tells_what_a_transform_costs_in_fresh_instances() {
+    let author = Author::new();
+    a_folder(&author);
+    let said = author.calls(&["bench", "as_told", "--rounds", "1", "--json"]).await;
+    assert_eq!(said.code, 1, "two of the samples fail: {said:?}");
+    let measured: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+    let samples = measured["samples"].as_array().unwrap();
+    let names: Vec<_> = samples.iter().map(|sample| sample["sample"].as_str().unwrap()).collect();
+    assert_eq!(names, ["changed.json", "dropped.json", "unchanged.json"]);
+    for sample in samples {
+        assert!(sample["fresh_us"].as_f64() > Some(0.0) && sample["fuel"].as_u64() > Some(0), "{sample}");
+        assert!(sample["reused_us"].is_null() && sample["reused_page_faults"].is_null(), "{sample}");
+    }
+
+    for failing in ["failed", "foreign"] {
+        std::fs::remove_file(author.place.path(&format!("as_told/samples/{failing}.json"))).unwrap();
+    }
+    let told = author.succeeds(&["bench", "as_told", "--rounds", "1"]).await;
+    assert!(told.contains("1 rounds of 200 calls\n"), "{told}");
+    let row = told.lines().find(|line| line.starts_with("changed.json")).unwrap_or_else(|| panic!("{told}"));
+    assert_eq!(row.split_whitespace().nth(2), Some("-"), "{row}");
+}

@@ -58,6 +58,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>, Must)> {
         ("text", b"export function handleEvent(message) {}".to_vec(), Refuse(Step::Component, "not-a-component", "it is text")),
         ("zip", bad::zip(), Refuse(Step::Component, "not-a-component", "a zip archive")),
         ("core module", bad::core_module(), Refuse(Step::Component, "not-a-component", "a core module")),
+        ("random bytes", bad::random_bytes(), Refuse(Step::Component, "not-a-component", "it is not WebAssembly")),
         ("noise", bad::noise(), Refuse(Step::Component, "not-a-component", "")),
         ("truncated", bad::truncated(), Refuse(Step::Component, "not-a-component", "")),
         ("native code", bad::native_code(), Refuse(Step::Component, "not-a-component", "a program for a machine")),

@@ -30,6 +30,7 @@ mod module_costs;
 mod refused_modules;
 mod uploads;
 mod corpus;
+mod full_size;
 mod hostile_receivers;
 mod retries;
 mod disables;

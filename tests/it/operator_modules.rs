@@ -23,6 +23,12 @@ async fn a_module_is_pushed_activated_rolled_back_and_deleted() {
     assert!(pushed.starts_with("module, ") && pushed.contains("\npassed size, component, "), "{pushed}");
     assert!(pushed.contains("\nmay use wasi:cli/stdin@") && pushed.contains("\nasks for bad "), "{pushed}");
     assert!(pushed.ends_with("crm 1.0.0 is kept; `hookbox module activate` makes it active"), "{pushed}");
+    let watched = operator.calls(&["module", "push", "crm.wasm", "--progress"]).await;
+    let size = bad_modules::bytes(CRM).len();
+    let (first, all) =
+        (format!("\rsent 65536 of {size} bytes, "), format!("\rsent {size} of {size} bytes, 100 %, being checked …\n"));
+    let is_told = watched.stderr.starts_with(&first) && watched.stderr.ends_with(&all);
+    assert!(watched.code == 0 && is_told, "{watched:?}");
     let again = operator.does(&["module", "push", "crm.wasm"]).await;
     assert!(again.contains("the host has it already"), "{again}");
     assert_snapshot!(operator.does(&["module", "activate", "crm", "1.0.0"]).await, @"version 1.0.0 of crm is active");

@@ -8,12 +8,16 @@ use std::{
     time::Instant,
 };
 
-use hookbox::module::{
-    ModuleError, Step,
-    check::{Checked, Kind},
+use hookbox::{
+    firing::given::{self, GivenFiring},
+    module::{
+        ModuleError, Step,
+        check::{Checked, Kind, report::Tally},
+    },
+    settings::Settings,
 };
 use hookbox_tests::{
-    bad_modules::{self, ECHO, TRAP},
+    bad_modules::{self, AS_TOLD, ECHO, TRAP},
     bombs,
     eventually::eventually,
     samples::{ACCOUNT, bad},
@@ -36,7 +40,11 @@ async fn a_sound_module_is_described() {
         "{steps:?}"
     );
     let trials = report.trials.clone().unwrap();
-    assert_eq!((trials.messages, trials.events, trials.failed), (2, 2, 0));
+    assert_eq!(trials.made, Tally::Module { messages: 2, events: 2, not_mine: 0, malformed: 0 });
+    assert_eq!(trials.failed, 0);
+    let calls: Vec<_> = trials.calls.iter().map(|call| (call.handed.as_str(), call.outcome, call.events)).collect();
+    assert_eq!(calls, [("bad bad.message", "events", 1); 2]);
+    assert!(trials.calls.iter().all(|call| call.fuel > 0 && call.memory_bytes > 0), "{:?}", trials.calls);
     assert_eq!(trials.payloads[0]["Account-ID"], ACCOUNT);
     assert!(trials.fuel.min > 0 && trials.fuel.min <= trials.fuel.max, "{:?}", trials.fuel);
     let shown = serde_json::to_value(&report).unwrap();
@@ -56,7 +64,7 @@ async fn a_module_that_fails_on_messages_is_told_so_and_taken() {
     let report = desk.check(bad_modules::bytes(TRAP), &[bad(ACCOUNT)]).await.unwrap().report;
 
     let trials = report.trials.unwrap();
-    assert_eq!((trials.failed, trials.faults[0].kind), (1, "trap"));
+    assert_eq!((trials.failed, trials.faults[0].kind, trials.calls[0].outcome), (1, "trap", "trap"));
     assert!(trials.faults[0].reason.contains("this module always traps"), "{:?}", trials.faults);
     assert_eq!(report.warnings, ["it failed on 1 of 1 messages"]);
 }
@@ -170,4 +178,31 @@ async fn components_of_a_folder_are_timed() {
             Err(error) => println!("{} {took:?} {error}", path.display()),
         }
     }
+}
+
+#[tokio::test]
+async fn a_transform_is_tried_with_firings_and_told_what_they_cost() {
+    let desk = UploadDesk::with(&[("modules.report_calls_max", 2)]);
+    let firings = || {
+        ["one", "two", "three"].map(|name| {
+            let handed = GivenFiring::default().handed_in().unwrap();
+            given::on_trial(name.into(), handed, &Settings::default().firing, 1024)
+        })
+    };
+
+    let report = desk.check_transform(bad_modules::bytes(AS_TOLD), &[], firings()).await.unwrap().report;
+
+    let trials = report.trials.unwrap();
+    assert_eq!(trials.made, Tally::Transform { firings: 3, to_send: 3, dropped: 0 });
+    let calls: Vec<_> = trials.calls.iter().map(|call| (call.handed.as_str(), call.outcome)).collect();
+    assert_eq!(calls, [("one", "to_send"), ("two", "to_send")], "as many as are told one by one");
+    assert!(trials.fuel.min > 0 && trials.memory_bytes.min > 0, "{trials:?}");
+    assert_eq!(report.steps.last().map(|passed| passed.step), Some(Step::Messages));
+
+    let foreign = [("uri", "https://evil.example/")];
+    let report = desk.check_transform(bad_modules::bytes(AS_TOLD), &foreign, firings()).await.unwrap().report;
+    let trials = report.trials.unwrap();
+    assert_eq!((trials.failed, trials.faults[0].kind, trials.calls[0].outcome), (3, "output", "output"));
+    assert!(trials.faults[0].reason.contains("the URI has another scheme, host"), "{:?}", trials.faults);
+    assert_eq!(report.warnings, ["it failed on 3 of 3 firings"]);
 }

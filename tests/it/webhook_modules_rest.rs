@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::stream;
 use hookbox_tests::{
-    bad_modules::{self, CRM, CRM_NEXT, ECHO, IMPOSTOR, UNKNOWN_IMPORT, WRONG_WORLD},
+    bad_modules::{self, AS_TOLD, CRM, CRM_NEXT, ECHO, IMPOSTOR, UNKNOWN_IMPORT, WRONG_WORLD},
     rest::{Called, send},
     samples::{ACCOUNT, bad},
     test_host::{Builder, MASTER_KEY, RESELLER, SIBLING, TENANT_KEY, TestHost},
@@ -357,6 +357,55 @@ async fn a_message_is_tried_out_and_nothing_comes_of_it() {
     list["body"] = json!([]);
     tried(json!({"message": list, "version": "1.0.0"})).await.expect(422);
     assert!(host.running.store.dead_letters(&hookbox::store::DeadLetterQuery::newest(9)).await.unwrap().is_empty());
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_firing_is_tried_out_and_nothing_is_sent() {
+    let host = a_host().start().await;
+    upload(&host, "as_told", "?version=1.0.0", AS_TOLD).await.expect(201);
+    let tried = async |data: Value| call(&host, "POST", "/as_told/test", data).await;
+    let firing = json!({"payload": {"a": 1}, "uri": "https://example.com/in", "verb": "put"});
+    tried(json!({"firing": firing})).await.expect(409);
+    let told = async |settings: Value| {
+        call(&host, "PATCH", "/as_told", json!({"settings": settings})).await.expect(200);
+        tried(json!({"firing": firing, "version": "1.0.0"})).await.expect(200).data().clone()
+    };
+
+    let done = told(json!({"mark": "seen", "append": "?b=2", "header": "X-More=yes", "log": "here"})).await;
+    assert_eq!((&done["outcome"], &done["version"]), (&json!("to_send"), &json!("1.0.0")));
+    let sent = json!({
+        "uri": "https://example.com/in?b=2", "payload": {"mark": "seen", "a": 1}, "headers": [["X-More", "yes"]],
+        "content_type": "application/json",
+    });
+    assert_eq!(done["firing"], sent);
+    assert_eq!(done["log"][1], json!({"level": "info", "text": "here"}));
+    assert!(done["fuel"].as_u64() > Some(0) && done["memory_bytes"].as_u64() > Some(0), "{done:#}");
+    // It is handed the firing of who asks, whatever that one says.
+    let mut other = firing.clone();
+    other["account_id"] = json!(SIBLING);
+    call(&host, "PATCH", "/as_told", json!({"settings": {"report": "yes"}})).await.expect(200);
+    let report = tried(json!({"firing": other, "version": "1.0.0"})).await.expect(200).data().clone();
+    assert_eq!(report["firing"]["payload"]["account_id"], ACCOUNT);
+
+    assert_eq!(told(json!({"do": "drop"})).await["outcome"], "dropped");
+    for (settings, words) in [
+        (json!({"do": "fail"}), "it was told to fail"),
+        (json!({"do": "trap"}), "it was told to trap"),
+        (json!({"uri": "https://evil.example/"}), "the URI has another scheme, host"),
+        (json!({"header": "X-Hook-ID=1"}), "X-Hook-ID"),
+    ] {
+        let done = told(settings).await;
+        let reason = done["reason"].as_str().unwrap_or_default();
+        assert!(done["outcome"] == "failed" && reason.contains(words) && done.get("firing").is_none(), "{done:#}");
+    }
+    tried(json!({"firing": {"verb": "patch"}, "version": "1.0.0"})).await.expect(422);
+    tried(json!({"firing": {"attempts": 1}, "version": "1.0.0"})).await.expect(400);
+    tried(json!({"message": bad(ACCOUNT).to_json(), "version": "1.0.0"})).await.expect(400);
+    tried(json!({"firing": firing, "version": "7.0.0"})).await.expect(404);
+
+    call(&host, "POST", "/as_told/activate", json!({"version": "1.0.0"})).await.expect(200);
+    tried(json!({"firing": firing})).await.expect(200);
     host.finish().await;
 }
 

@@ -19,16 +19,20 @@ pub fn truncated() -> Vec<u8> {
 
 /// The first bytes of a component, then noise, the same on every call.
 pub fn noise() -> Vec<u8> {
-    let mut bytes = b"\0asm\x0d\0\x01\0".to_vec();
+    [b"\0asm\x0d\0\x01\0".as_slice(), &random_bytes()].concat()
+}
+
+/// Noise alone, the same on every call.
+pub fn random_bytes() -> Vec<u8> {
     let mut state = 0x9e37_79b9_u32;
-    for _ in 0..4096 {
+    let mut next = || {
         // Xorshift: Marsaglia's constants for 32 bits.
         state ^= state << 13;
         state ^= state >> 17;
         state ^= state << 5;
-        bytes.push(state.to_be_bytes()[0]);
-    }
-    bytes
+        state.to_be_bytes()[0]
+    };
+    (0..4096).map(|_| next()).collect()
 }
 
 /// A core module that is no component: `(module)`.

@@ -2,6 +2,8 @@
 //! compiles, checks or instantiates them. All but the smallest are the good neighbour ([`ECHO`]) with something added to
 //! it, so that nothing else is wrong with them.
 
+pub mod full;
+
 use wasm_encoder::{
     BlockType, CodeSection, Component, ComponentSection, ComponentTypeSection, ComponentValType, CustomSection,
     EntityType, Function, FunctionSection, ImportSection, InstanceSection, Instruction, MemorySection, MemoryType,
@@ -116,6 +118,15 @@ pub fn blocks(functions: u32, blocks: u32, locals: u32) -> Vec<u8> {
     body.instruction(&Instruction::LocalGet(0)).instruction(&Instruction::I32WrapI64);
     body.instruction(&Instruction::BrIf(0)).instruction(&Instruction::End).instruction(&Instruction::End);
     with_function(functions, &body)
+}
+
+/// A component that keeps the compiler busy for seconds and is within every bound, another one for every note.
+pub fn dear_to_compile(note: &str) -> Vec<u8> {
+    let mut component = blocks(300, 400, 120);
+    let section = CustomSection { name: "note".into(), data: note.as_bytes().into() };
+    component.push(ComponentSection::id(&section));
+    wasm_encoder::Encode::encode(&section, &mut component);
+    component
 }
 
 /// A branch table with so many targets.

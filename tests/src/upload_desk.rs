@@ -1,7 +1,7 @@
 //! Where a tenant's uploads are checked: a host's checker without the host, with a cache of its own, so that everything is
 //! compiled.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use hookbox::{
     account::AccountTree,
@@ -9,7 +9,7 @@ use hookbox::{
     message::{self, Source},
     module::{
         ModuleError, Step,
-        check::{Checked, Checker, Subject},
+        check::{Checked, Checker, Subject, TrialFiring},
         compile_helper::CompileHelper,
         compiler::Compiler,
         engine::Engines,
@@ -55,18 +55,35 @@ impl UploadDesk {
         component: Vec<u8>,
         messages: &[crate::samples::Message],
     ) -> Result<Checked, ModuleError> {
-        let modules = &self.settings.modules;
         let messages: Vec<_> = messages.iter().map(|message| Arc::new(taken_in(message))).collect();
-        let subject = Subject {
+        let subject = Subject { messages: Box::new(move |_| messages), ..self.subject(&[]) };
+        self.checker.check(component.into(), subject).await
+    }
+
+    /// Checks a component that finds these settings, and tries it with these firings.
+    pub async fn check_transform(
+        &self,
+        component: Vec<u8>,
+        settings: &[(&str, &str)],
+        firings: impl IntoIterator<Item = TrialFiring>,
+    ) -> Result<Checked, ModuleError> {
+        let firings: Vec<_> = firings.into_iter().collect();
+        let subject = Subject { firings: Box::new(move || firings), ..self.subject(settings) };
+        self.checker.check(component.into(), subject).await
+    }
+
+    fn subject(&self, settings: &[(&str, &str)]) -> Subject {
+        let settings = settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Subject {
             surroundings: Surroundings {
                 accounts: Arc::new(AccountTree::new(vec![account(ACCOUNT, &[])], Vec::new())),
                 within: Some(ACCOUNT.into()),
-                settings: Arc::new(BTreeMap::new()),
+                settings: Arc::new(settings.collect()),
             },
-            limits: GuestLimits::new(modules),
-            messages: Box::new(move |_| messages),
-        };
-        self.checker.check(component.into(), subject).await
+            limits: GuestLimits::new(&self.settings.modules),
+            messages: Box::new(|_| Vec::new()),
+            firings: Box::new(Vec::new),
+        }
     }
 
     /// The step that refuses a component, and the reason.

@@ -91,7 +91,7 @@ async fn show(
     Path((_, name)): Path<(String, String)>,
 ) -> Result<Answer, Problem> {
     let record = api.module_seen(&account, &name).await?;
-    Ok(Answer::of(api.module_shown(&record, &account).await?).revision(record.revision))
+    api.module_answer(&record, &account).await
 }
 
 /// Change a module's settings, limits, or whether it is offered to the accounts below; each replaces what was there.
@@ -135,7 +135,7 @@ async fn change(
     }
     fields.finish()?;
     let record = api.save_module(record, &request).await?;
-    Ok(Answer::of(api.module_shown(&record, &account).await?).revision(record.revision))
+    api.module_answer(&record, &account).await
 }
 
 /// Delete a module or transform with all its versions. Hooks that name it stay, and get nothing of it any more.
@@ -255,7 +255,7 @@ async fn activate(
     fields.finish()?;
     let version = api.version_of(&record, named).await?;
     let record = api.activate(record, &version, &request).await?;
-    Ok(Answer::of(api.module_shown(&record, &account).await?).revision(record.revision))
+    api.module_answer(&record, &account).await
 }
 
 /// Make the version active again that was active before.
@@ -281,7 +281,7 @@ async fn roll_back(
     let digest = record.active.clone().unwrap_or_default();
     let version = api.version_of(&record, &digest).await?;
     let record = api.put_to_work(record, &version, &request).await?;
-    Ok(Answer::of(api.module_shown(&record, &account).await?).revision(record.revision))
+    api.module_answer(&record, &account).await
 }
 
 /// Settings as a caller gives them: texts by names, within their bound. Null is none.
@@ -358,6 +358,11 @@ impl Api {
             shown["stored_calls"] = self.store.stored_call_count(&record.id()).await?.into();
         }
         Ok(shown)
+    }
+
+    /// The module as it is now, with its revision.
+    async fn module_answer(&self, record: &RegisteredModule, account: &AccountId) -> Result<Answer, Problem> {
+        Ok(Answer::of(self.module_shown(record, account).await?).revision(record.revision))
     }
 
     /// Makes a version the active one.

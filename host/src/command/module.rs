@@ -14,7 +14,6 @@ mod messages;
 mod firings;
 mod matching;
 mod difference;
-mod page_faults;
 mod run;
 mod test;
 mod bench;

@@ -22,17 +22,21 @@ pub use self::report::{Report, Step};
 use self::{
     bounds::{Shape, Unfit, measure},
     report::Passed,
-    trial::Tried,
+    trial::{Candidate, Tried},
     world::Import,
 };
 pub use super::Kind;
 use super::{
     ModuleError,
+    bindings::hookbox::webhook::types as wit,
     description::{Binding, Metadata},
     guest::{GuestLimits, Surroundings},
     loaded::Loader,
 };
-use crate::{clock::Clock, message::Message};
+use crate::{
+    clock::Clock,
+    message::{Message, Object},
+};
 
 /// Names and debug information from this size on are worth a warning, bytes.
 const DEBUG_BYTES_WORTH_A_WORD: u64 = 64 * 1024;
@@ -53,6 +57,19 @@ pub struct Checked {
 /// Gives the messages that a module with these bindings is to be tried with.
 pub type ChooseMessages = Box<dyn FnOnce(&[Binding]) -> Vec<Arc<Message>> + Send>;
 
+/// Gives the firings that a transform is to be tried with.
+pub type ChooseFirings = Box<dyn FnOnce() -> Vec<TrialFiring> + Send>;
+
+/// A firing that a transform is tried with.
+pub struct TrialFiring {
+    /// What it is, for people.
+    pub name: String,
+    /// What the transform is handed.
+    pub firing: wit::Firing,
+    /// What of its answer would be sent: the payload; or why nothing may, in words.
+    pub check: Box<dyn FnOnce(wit::Firing) -> Result<Object, String> + Send>,
+}
+
 /// Under what a component is checked.
 pub struct Subject {
     /// What its calls are given. Its owner is the account that they are confined to.
@@ -61,6 +78,8 @@ pub struct Subject {
     pub limits: GuestLimits,
     /// What a module is to be tried with.
     pub messages: ChooseMessages,
+    /// What a transform is to be tried with.
+    pub firings: ChooseFirings,
 }
 
 /// Checks components.
@@ -98,7 +117,10 @@ impl Checker {
         let digest = hex::encode(digest::digest(&digest::SHA256, &component).as_ref());
         let tried = self.apart({
             let (loader, now_ms) = (Arc::clone(&self.loader), self.clock.now_ms());
-            move || trial::run(&loader, kind, &engine, &compiled, subject, now_ms)
+            move || {
+                let candidate = Candidate { kind, engine: &engine, compiled: &compiled, subject };
+                trial::run(&loader, candidate, now_ms)
+            }
         });
         let Tried { metadata, bindings, trials, mut warnings, took } = tried.await?;
         steps.extend(took);

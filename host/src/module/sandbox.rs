@@ -24,11 +24,6 @@ use super::{
 };
 use crate::message::UnixMs;
 
-/// Bytes that guest and host may hand each other in one call of an import, and in results.
-const HOSTCALL_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Component handles of one instance.
-const COMPONENT_HANDLES_MAX: usize = 1000;
-
 /// A component that is compiled, checked against its world, and ready to be instantiated any number of times.
 pub struct Prepared<W: World = WebhookModule> {
     engine: Engine,
@@ -55,6 +50,15 @@ pub struct Called<T> {
     pub log: LogLines,
     /// What it used.
     pub cost: Cost,
+}
+
+impl<T> Called<Option<T>> {
+    /// With what the component gave held to a rule; what the rule refuses, in words, is an output that cannot be used.
+    pub fn checked<U>(self, check: impl FnOnce(T) -> Result<U, String>) -> Called<Option<U>> {
+        let Self { result, log, cost } = self;
+        let check = |given| check(given).map_err(|reason| ModuleError::Output { reason });
+        Called { result: result.and_then(|given| given.map(check).transpose()), log, cost }
+    }
 }
 
 impl<W: World> Clone for Prepared<W> {
@@ -136,8 +140,8 @@ pub fn try_out(
 fn store(engine: &Engine, surroundings: Surroundings, limits: &GuestLimits, now_ms: UnixMs, seed: u64) -> Store<Guest> {
     let mut store = Store::new(engine, Guest::new(surroundings, limits, now_ms, seed));
     store.limiter(|guest| &mut guest.memory);
-    store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
-    store.set_max_component_handles(COMPONENT_HANDLES_MAX);
+    store.set_hostcall_fuel(limits.hostcall_bytes_max);
+    store.set_max_component_handles(limits.handles_max);
     store
 }
 

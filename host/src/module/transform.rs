@@ -79,20 +79,44 @@ impl Loader {
         accounts: Arc<AccountTree>,
     ) -> Result<Transform, ModuleError> {
         let prepared = self.prepare(component, true)?;
+        let digest = hex::encode(digest::digest(&digest::SHA256, component).as_ref());
+        Ok(self.transform(prepared, registered, digest, accounts, GuestLimits::new(&self.modules)))
+    }
+
+    /// A transform that is being checked: under these limits, never registered.
+    pub(super) fn transform_on_trial(
+        &self,
+        prepared: Prepared<WebhookTransform>,
+        surroundings: &Surroundings,
+        limits: GuestLimits,
+    ) -> Transform {
+        let owner = surroundings.within.clone().unwrap_or_else(|| "author".into());
+        let registered = TransformName { owner, name: "on_trial".into(), version: "0.0.0".into() };
+        self.transform(prepared, registered, String::new(), Arc::clone(&surroundings.accounts), limits)
+    }
+
+    fn transform(
+        &self,
+        prepared: Prepared<WebhookTransform>,
+        registered: TransformName,
+        digest: String,
+        accounts: Arc<AccountTree>,
+        limits: GuestLimits,
+    ) -> Transform {
         let TransformName { owner, name, version } = registered;
-        Ok(Transform {
+        Transform {
             id: format!("{owner}/{name}").into(),
             owner,
             name,
             version,
-            digest: hex::encode(digest::digest(&digest::SHA256, component).as_ref()),
+            digest,
             quarantine: Quarantine::new(&self.modules),
             pace: Pace::default(),
             prepared,
             accounts,
-            limits: GuestLimits::new(&self.modules),
+            limits,
             reuse: self.idle.for_version(),
-        })
+        }
     }
 }
 

@@ -141,29 +141,59 @@ pub struct ActivateBody {
     pub version: String,
 }
 
-/// What to try out.
+/// What to try out: a message for a module, a firing for a transform.
 #[derive(ToSchema)]
 pub struct RehearsalBody {
     /// The message, as in a post of messages.
-    pub message: PostedMessage,
+    pub message: Option<PostedMessage>,
+    /// The firing.
+    pub firing: Option<FiringBody>,
     /// Digest or semantic version; the active one when absent.
     #[schema(max_length = 64)]
     pub version: Option<String>,
 }
 
+/// A firing as a transform is handed it. What is absent is made up: the first try of a post of JSON.
+#[derive(ToSchema)]
+#[schema(example = json!({"payload": {"caller_id_number": "+13125550111"}, "uri": "https://receiver.example.com/in"}))]
+pub struct FiringBody {
+    /// The event's payload.
+    #[schema(value_type = Option<Object>)]
+    pub payload: Option<Value>,
+    /// Where it goes.
+    pub uri: Option<String>,
+    /// `get`, `post` or `put`.
+    pub verb: Option<String>,
+    /// The hook's own headers, name and value each.
+    pub headers: Option<Vec<Vec<String>>>,
+    /// `application/json` or `application/x-www-form-urlencoded`.
+    pub content_type: Option<String>,
+    /// The event.
+    pub hook_event: Option<String>,
+    /// The hook's id.
+    pub hook_id: Option<String>,
+    /// The firing's id.
+    pub webhook_id: Option<String>,
+    /// The how manieth try, from 1.
+    pub attempt: Option<u32>,
+}
+
 /// What came of it.
 #[derive(ToSchema)]
 pub struct Rehearsal {
-    /// `events`, `not_mine`, `malformed` or `failed`.
+    /// Of a module `events`, `not_mine` or `malformed`; of a transform `to_send` or `dropped`; of either `failed`.
     #[schema(example = "events")]
     pub outcome: String,
     /// Why it was malformed, or how it failed.
     pub reason: Option<String>,
-    /// Whether its bindings ask for such a message; otherwise it would not have been handed over.
-    pub wanted: bool,
-    /// What it made.
-    #[schema(value_type = Vec<Object>)]
-    pub events: Vec<Value>,
+    /// Whether the module's bindings ask for such a message; otherwise it would not have been handed over.
+    pub wanted: Option<bool>,
+    /// What the module made.
+    #[schema(value_type = Option<Vec<Object>>)]
+    pub events: Option<Vec<Value>>,
+    /// What would be sent of what the transform made: `uri`, `payload`, `headers`, `content_type`.
+    #[schema(value_type = Option<Object>)]
+    pub firing: Option<Value>,
     /// What it said, line by line.
     pub log: Vec<LogLineBody>,
     /// What it said beyond that, bytes.

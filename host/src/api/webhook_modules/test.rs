@@ -1,6 +1,7 @@
-//! Trying out a module: one message through one version in the real sandbox. Nothing is fired, kept or charged.
+//! Trying out a module or a transform: one message, or one firing, through one version in the real sandbox. Nothing is fired,
+//! kept or charged.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Extension,
@@ -21,21 +22,28 @@ use crate::{
         messages::{Posted, decode},
         problem::Problem,
     },
-    message::{AccountId, Message},
-    module::{Handled, Kind, Made, Module, ModuleError, dry_run::Rehearsed},
+    firing::{
+        given::GivenFiring,
+        transform::{Bounds, Rewritten},
+    },
+    message::{AccountId, Message, ModuleId},
+    module::{
+        Handled, Kind, Made, Module, ModuleError, dry_run::Rehearsed, sandbox::Called, transform::TransformInput,
+    },
     store::registered_modules::RegisteredModule,
 };
 
-/// As it comes in. The message's body is kept as it is written.
+/// As it comes in: a message for a module, its body kept as it is written; a firing for a transform.
 #[derive(Deserialize)]
 struct Asked<'a> {
     #[serde(borrow)]
-    message: Posted<'a>,
+    message: Option<Posted<'a>>,
+    firing: Option<GivenFiring>,
     version: Option<String>,
 }
 
-/// Hand a message to a module, as if it had come in: what it would make of it, what it says, what it costs. Nothing is
-/// fired. A module that an account above offers can be tried out too.
+/// Hand a message to a module, or a firing to a transform, as if it had come in: what would come of it, what the component
+/// says, what the call costs. Nothing is fired. One that an account above offers can be tried out too.
 #[utoipa::path(
     post, path = "/v2/accounts/{account_id}/webhook_modules/{module_name}/test", tag = "modules",
     params(
@@ -45,7 +53,10 @@ struct Asked<'a> {
     request_body = Envelope<RehearsalBody>,
     responses(
         (status = 200, description = "What came of it, well or badly", body = Success<Rehearsal>),
-        (status = 422, description = "The message can never be one, or the version cannot be loaded", body = Failure),
+        (
+            status = 422, description = "The message or the firing can never be one, or the version cannot be loaded",
+            body = Failure,
+        ),
         Problems,
     ),
 )]
@@ -56,29 +67,109 @@ pub async fn test(
     Extension(RequestBody(body)): Extension<RequestBody>,
 ) -> Result<Answer, Problem> {
     let record = api.module_seen(&account, &name).await?;
-    if record.kind == Kind::Transform {
-        return Err(Problem::in_the_way("it is a transform; try it out with a test of a hook that uses it"));
-    }
     let data = data::Envelope::parse(&body)?.required_data()?;
-    let asked: Asked<'_> = serde_json::from_str(data.get()).map_err(|error| {
-        let message =
-            format!("{error}; send {{\"message\": {{exchange, routing_key, body, message_id?}}, \"version\"?}}");
-        Problem::invalid("data", "invalid", &message)
-    })?;
-    let message =
-        decode(&api, &asked.message, Some(&account)).map_err(|error| Problem::unusable(&error.to_string()))?;
-    let message = Arc::new(belonging(message, &account));
-    let module = version_to_try(&api, &record, asked.version.as_deref(), &account).await?;
+    let asked: Asked<'_> = serde_json::from_str(data.get())
+        .map_err(|error| Problem::invalid("data", "invalid", &format!("{error}; {}", how_to_ask(record.kind))))?;
+    let version = asked.version.as_deref();
+    match (record.kind, asked.message, asked.firing) {
+        (Kind::Module, Some(message), None) => {
+            let message =
+                decode(&api, &message, Some(&account)).map_err(|error| Problem::unusable(&error.to_string()))?;
+            test_module(&api, &record, version, &account, message).await
+        }
+        (Kind::Transform, None, Some(firing)) => test_transform(&api, &record, version, account, firing).await,
+        (kind, ..) => Err(Problem::invalid("data", "invalid", how_to_ask(kind))),
+    }
+}
+
+fn how_to_ask(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Module => "send {\"message\": {exchange, routing_key, body, message_id?}, \"version\"?}",
+        Kind::Transform => {
+            "send {\"firing\": {payload?, uri?, verb?, headers?, content_type?, hook_event?, attempt?}, \"version\"?}"
+        }
+    }
+}
+
+async fn test_module(
+    api: &Api,
+    record: &RegisteredModule,
+    version: Option<&str>,
+    account: &AccountId,
+    message: Message,
+) -> Result<Answer, Problem> {
+    let message = Arc::new(belonging(message, account));
+    let module = version_to_try(api, record, version, account).await?;
     let wanted = module
         .bindings
         .iter()
         .any(|binding| binding.exchange == message.exchange && binding.wants(&message.category, &message.name));
-    match api.modules.dry_run(&module, &message).await {
-        Ok(rehearsed) => Ok(Answer::of(shown(&module, wanted, rehearsed))),
-        Err(ModuleError::NotCalled { reason }) => Err(Problem::in_the_way(&reason)),
-        Err(error) => {
-            tracing::error!(module = %module.id(), %error, "a dry run could not be made");
-            Err(Problem::internal())
+    let Rehearsed { called, took } =
+        api.modules.dry_run(&module, &message).await.map_err(|error| not_made(module.id(), &error))?;
+    let (outcome, events, reason) = match &called.result {
+        Ok(Handled::Events(events)) => ("events", events.iter().map(event_shown).collect(), None),
+        Ok(Handled::NotMine) => ("not_mine", Vec::new(), None),
+        Ok(Handled::Malformed(reason)) => ("malformed", Vec::new(), Some(reason.clone())),
+        Err(error) => ("failed", Vec::new(), Some(error.to_string())),
+    };
+    let mut shown = shown(&module.metadata.version, &called, took, outcome, reason);
+    shown["wanted"] = json!(wanted);
+    shown["events"] = Value::Array(events);
+    Ok(Answer::of(shown))
+}
+
+/// With the settings and limits that its owner has put on it; a hook's own are not there.
+async fn test_transform(
+    api: &Api,
+    record: &RegisteredModule,
+    version: Option<&str>,
+    account: AccountId,
+    firing: GivenFiring,
+) -> Result<Answer, Problem> {
+    let mut handed = firing.handed_in().map_err(|reason| Problem::unusable(&reason))?;
+    // In whose name it is tried out; it learns of no other.
+    handed.account_id = account.to_string();
+    let named = version_named(record, version, &account)?;
+    let registered = api.modules.transforms.registered(&record.account, &record.name);
+    let there = registered.as_ref().and_then(|registered| registered.version(named));
+    let (Some(registered), Some(transform)) = (registered, there) else {
+        // What there is is loaded; what is not, either does not exist or could not be loaded.
+        api.version_of(record, named).await?;
+        let reason = api.modules.set_aside().get(&record.id()).cloned().unwrap_or_else(|| "it is not loaded".into());
+        return Err(Problem::unusable_component("load", &reason));
+    };
+    let bounds = Bounds::new(&handed, &api.firing, api.modules.output_bytes_max());
+    let input = TransformInput {
+        firing: handed,
+        account,
+        settings: Arc::clone(&registered.settings),
+        limits: registered.limits.clone(),
+        now_ms: api.clock.now_ms(),
+    };
+    let rehearsed = api.modules.dry_run_transform(&transform, input, move |given| bounds.check(given)).await;
+    let Rehearsed { called, took } = rehearsed.map_err(|error| not_made(&transform.id, &error))?;
+    let (outcome, sent, reason) = match &called.result {
+        Ok(Some(Rewritten { uri, payload, headers, content_type })) => {
+            let sent = json!({"uri": uri, "payload": payload, "headers": headers, "content_type": content_type});
+            ("to_send", Some(sent), None)
+        }
+        Ok(None) => ("dropped", None, None),
+        Err(error) => ("failed", None, Some(error.to_string())),
+    };
+    let mut shown = shown(&transform.version, &called, took, outcome, reason);
+    if let Some(sent) = sent {
+        shown["firing"] = sent;
+    }
+    Ok(Answer::of(shown))
+}
+
+/// Why there is no answer.
+fn not_made(id: &ModuleId, error: &ModuleError) -> Problem {
+    match error {
+        ModuleError::NotCalled { reason } => Problem::in_the_way(reason),
+        error => {
+            tracing::error!(module = %id, %error, "a dry run could not be made");
+            Problem::internal()
         }
     }
 }
@@ -88,24 +179,31 @@ fn belonging(message: Message, account: &AccountId) -> Message {
     Message { account: message.account.or_else(|| Some(account.clone())), ..message }
 }
 
-/// The version that is to be tried out, loaded. Whoever does not own the module, sees what is active alone.
+/// The digest or the number of the version that is to be tried out. Whoever does not own the component, sees what is active
+/// alone.
+fn version_named<'a>(
+    record: &'a RegisteredModule,
+    named: Option<&'a str>,
+    account: &AccountId,
+) -> Result<&'a str, Problem> {
+    match named {
+        Some(named) if record.account == *account => Ok(named),
+        Some(named) => Err(Problem::bad_identifier(named)),
+        None => record
+            .active
+            .as_deref()
+            .ok_or_else(|| Problem::in_the_way("no version of it is active; name the one that you want to try out")),
+    }
+}
+
+/// That version of a module, loaded.
 async fn version_to_try(
     api: &Api,
     record: &RegisteredModule,
     named: Option<&str>,
     account: &AccountId,
 ) -> Result<Arc<Module>, Problem> {
-    let active = || {
-        record
-            .active
-            .as_deref()
-            .ok_or_else(|| Problem::in_the_way("no version of it is active; name the one that you want to try out"))
-    };
-    let named = match named {
-        Some(named) if record.account == *account => named,
-        Some(named) => return Err(Problem::bad_identifier(named)),
-        None => active()?,
-    };
+    let named = version_named(record, named, account)?;
     let version = api.version_of(record, named).await?;
     if let Some(loaded) = api.modules.stored(&record.id()).filter(|loaded| loaded.digest == version.digest) {
         return Ok(loaded);
@@ -120,25 +218,18 @@ async fn version_to_try(
     }
 }
 
-fn shown(module: &Module, wanted: bool, Rehearsed { called, took }: Rehearsed) -> Value {
-    let (outcome, events, reason) = match called.result {
-        Ok(Handled::Events(events)) => ("events", events.iter().map(event_shown).collect(), None),
-        Ok(Handled::NotMine) => ("not_mine", Vec::new(), None),
-        Ok(Handled::Malformed(reason)) => ("malformed", Vec::new(), Some(reason)),
-        Err(error) => ("failed", Vec::new(), Some(error.to_string())),
-    };
-    let log: Vec<_> =
-        called.log.lines.iter().map(|line| json!({"level": line.level.as_str(), "text": line.text})).collect();
+/// What is told of either.
+fn shown<T>(version: &str, called: &Called<T>, took: Duration, outcome: &str, reason: Option<String>) -> Value {
+    let Called { log, cost, .. } = called;
+    let lines: Vec<_> = log.lines.iter().map(|line| json!({"level": line.level.as_str(), "text": line.text})).collect();
     let mut shown = json!({
         "outcome": outcome,
-        "wanted": wanted,
-        "events": events,
-        "log": log,
-        "log_dropped_bytes": called.log.dropped_bytes,
-        "fuel": called.cost.fuel,
+        "log": lines,
+        "log_dropped_bytes": log.dropped_bytes,
+        "fuel": cost.fuel,
         "time_us": u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-        "memory_bytes": called.cost.memory_bytes,
-        "version": module.metadata.version,
+        "memory_bytes": cost.memory_bytes,
+        "version": version,
     });
     if let Some(reason) = reason {
         shown["reason"] = json!(reason);

@@ -15,7 +15,7 @@ use semver::Version;
 use super::bodies::{self, StoredVersion};
 use crate::{
     api::{
-        Shared,
+        Api, Shared,
         answer::Answer,
         auth::{Caller, InAccount},
         described::{Failure, Problems, Success},
@@ -26,10 +26,11 @@ use crate::{
         token::Holder,
     },
     error_chain::chain,
+    firing::given::{self, GivenFiring},
     message::AccountId,
     module::{
         ModuleError,
-        check::{Checked, Subject},
+        check::{Checked, Subject, TrialFiring},
         description::is_module_id,
         guest::GuestLimits,
         loaded::digest_of,
@@ -195,7 +196,8 @@ impl Upload {
         self.written(api, version).await
     }
 
-    /// Confined as its calls will be, and tried with the last messages that it would have been handed.
+    /// Confined as its calls will be, and tried with the last messages that it would have been handed; a transform, with the
+    /// samples of all events that its account can have.
     fn subject(&self, api: &Shared) -> Subject {
         let (recent, accounts) = (Arc::clone(&api.pipeline.recent), Arc::clone(&api.accounts));
         let owner = self.account.clone();
@@ -203,6 +205,10 @@ impl Upload {
             surroundings: api.modules.surroundings_of(&self.account, BTreeMap::new()),
             limits: GuestLimits::new(&api.modules_settings),
             messages: Box::new(move |bindings| recent.wanted_by(&owner, bindings, &accounts)),
+            firings: {
+                let (api, owner) = (Arc::clone(api), self.account.clone());
+                Box::new(move || firings(&api, &owner))
+            },
         }
     }
 
@@ -277,6 +283,26 @@ impl Upload {
             )),
         }
     }
+}
+
+/// One of each sample that modules have which the account sees.
+fn firings(api: &Api, account: &AccountId) -> Vec<TrialFiring> {
+    let mut firings = Vec::new();
+    for module in api.modules.seen_by(Some(account)) {
+        for (sample, payload) in &module.metadata.samples {
+            let given = GivenFiring {
+                account_id: Some(account.to_string()),
+                hook_event: module.name().to_owned(),
+                payload: payload.clone(),
+                ..GivenFiring::default()
+            };
+            // What is made here is what hosts hand in.
+            let Ok(handed) = given.handed_in() else { continue };
+            let name = format!("{} {sample}", module.name());
+            firings.push(given::on_trial(name, handed, &api.firing, api.modules.output_bytes_max()));
+        }
+    }
+    firings
 }
 
 /// The next patch of the greatest; 0.1.0 when there is none.

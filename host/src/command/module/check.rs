@@ -7,13 +7,16 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::{
+    firings::HeldTransform,
     folder::{ModuleFolder, World},
-    report, sample,
+    on_stage::OnStage,
+    report,
+    sample::{self, Sample},
     stage::{Sandbox, Stage, component_at, surroundings_of},
 };
 use crate::{
     command::table::{print_json, say},
-    message::Message,
+    firing::given,
     module::{
         Module,
         check::{Checked, Subject},
@@ -38,11 +41,17 @@ impl Check {
     pub(super) fn run(self) -> Result<bool, String> {
         let (component, folder) = component_at(&self.path)?;
         let stage = self.sandbox.set_up()?;
-        let samples = samples_of(folder.as_ref(), &stage)?;
+        let samples = samples_of::<Module>(folder.as_ref(), World::Module, &stage)?;
+        let firings = samples_of::<HeldTransform>(folder.as_ref(), World::Transform, &stage)?;
+        let (firing, payload_bytes_max) = (stage.settings.firing.clone(), stage.output_bytes_max());
         let subject = Subject {
             surroundings: surroundings_of(BTreeMap::new()),
             limits: stage.limits(),
-            messages: Box::new(|_| samples),
+            messages: Box::new(|_| samples.into_iter().map(|sample| Arc::new(sample.handed)).collect()),
+            firings: Box::new(move || {
+                let of = |sample: Sample<_>| given::on_trial(sample.name, sample.handed, &firing, payload_bytes_max);
+                firings.into_iter().map(of).collect()
+            }),
         };
         // This thread is one that may wait.
         match Handle::current().block_on(stage.checker().check(component.into(), subject)) {
@@ -64,16 +73,16 @@ impl Check {
     }
 }
 
-/// A module's samples stand for the messages that a host would have it handed.
-fn samples_of(folder: Option<&ModuleFolder>, stage: &Stage) -> Result<Vec<Arc<Message>>, String> {
-    match folder
-        .filter(|folder| folder.world == World::Module)
-        .map(ModuleFolder::samples)
-        .filter(|samples| samples.is_dir())
-    {
+/// Its samples stand for the messages that a host would have a module handed, and for a transform's firings.
+fn samples_of<C: OnStage>(
+    folder: Option<&ModuleFolder>,
+    world: World,
+    stage: &Stage,
+) -> Result<Vec<Sample<C::Handed>>, String> {
+    match folder.filter(|folder| folder.world == world).map(ModuleFolder::samples).filter(|samples| samples.is_dir()) {
         Some(samples) => {
-            let samples = sample::in_folder::<Module>(&samples, stage)?;
-            Ok(samples.into_iter().map(|(_, sample)| Arc::new(sample.handed)).collect())
+            let samples = sample::in_folder::<C>(&samples, stage)?;
+            Ok(samples.into_iter().map(|(_, sample)| sample).collect())
         }
         None => Ok(Vec::new()),
     }

@@ -2,18 +2,17 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    on_stage::{OnStage, error_in_words},
+    on_stage::{Calls, OnStage, error_in_words},
     sample::{Sample, make_known},
     stage::{LOADED_AT_MS, Played, Stage, fault, play},
 };
 use crate::{
     account::AccountTree,
     firing::{
-        request::{FORM_TYPE, JSON_TYPE},
+        given::GivenFiring,
         transform::{Bounds, Rewritten},
     },
     message::Object,
@@ -31,39 +30,6 @@ pub(super) struct HeldTransform {
     pub(super) payload_bytes_max: usize,
 }
 
-/// A firing as samples say it. What is left out is the first try of a post of JSON, without headers.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Fields {
-    webhook_id: String,
-    account_id: String,
-    hook_id: String,
-    hook_event: String,
-    attempt: u32,
-    verb: String,
-    uri: String,
-    payload: Object,
-    headers: Vec<(String, String)>,
-    content_type: String,
-}
-
-impl Default for Fields {
-    fn default() -> Self {
-        Self {
-            webhook_id: "5a".repeat(32),
-            account_id: "a".repeat(32),
-            hook_id: "b".repeat(32),
-            hook_event: "channel_destroy".into(),
-            attempt: 1,
-            verb: "post".into(),
-            uri: "https://receiver.example.com/in".into(),
-            payload: Object::new(),
-            headers: Vec::new(),
-            content_type: JSON_TYPE.into(),
-        }
-    }
-}
-
 /// `result` is the fields that are to change, `"dropped"`, `{"failed": …}` or `{"fault": …}`. Hosts make a fresh instance
 /// for every firing, so none is used twice here.
 impl OnStage for HeldTransform {
@@ -76,7 +42,8 @@ impl OnStage for HeldTransform {
         accounts: Option<AccountTree>,
         _stage: &Stage,
     ) -> Result<(wit::Firing, Arc<AccountTree>), String> {
-        let firing = handed_in(serde_json::from_value(value).map_err(|error| format!("firing: {error}"))?)?;
+        let given: GivenFiring = serde_json::from_value(value).map_err(|error| format!("firing: {error}"))?;
+        let firing = given.handed_in()?;
         let accounts = accounts.unwrap_or_default();
         make_known(&accounts, &firing.account_id);
         Ok((firing, Arc::new(accounts)))
@@ -124,6 +91,27 @@ impl OnStage for HeldTransform {
     }
 
     fn play_fresh(&self, sample: &Sample<wit::Firing>) -> Played {
+        let (input, bounds) = self.input(sample);
+        play(|| self.call(sample, &input, &bounds), answer)
+    }
+
+    fn measured<R>(
+        &self,
+        sample: &Sample<wit::Firing>,
+        measure: impl FnOnce(&mut Calls<'_>, Option<&mut Calls<'_>>) -> R,
+    ) -> R {
+        let (input, bounds) = self.input(sample);
+        let mut fresh: Calls<'_> = Box::new(|| {
+            let called = self.call(sample, &input, &bounds);
+            called.result.is_ok().then_some(called.cost)
+        });
+        measure(&mut fresh, None)
+    }
+}
+
+impl HeldTransform {
+    /// As a host would call it, and what of its answer a host would send.
+    fn input(&self, sample: &Sample<wit::Firing>) -> (TransformInput, Bounds) {
         let handed = &sample.handed;
         let input = TransformInput {
             firing: handed.clone(),
@@ -132,28 +120,12 @@ impl OnStage for HeldTransform {
             limits: None,
             now_ms: LOADED_AT_MS,
         };
-        let bounds = Bounds::new(handed, &self.firing, self.payload_bytes_max);
-        let call = || {
-            let Called { result, log, cost } = self.transform.call_among(&sample.surroundings.accounts, &input);
-            let check = |given| bounds.check(given).map_err(|reason| ModuleError::Output { reason });
-            Called { result: result.and_then(|given| given.map(check).transpose()), log, cost }
-        };
-        play(call, answer)
+        (input, Bounds::new(handed, &self.firing, self.payload_bytes_max))
     }
-}
 
-/// Only what hosts hand in.
-fn handed_in(fields: Fields) -> Result<wit::Firing, String> {
-    let Fields { verb, content_type, payload, .. } = &fields;
-    if !["get", "post", "put"].contains(&verb.as_str()) {
-        return Err(format!("firing: verb {verb:?} is none of get, post, put"));
+    fn call(&self, sample: &Sample<wit::Firing>, input: &TransformInput, bounds: &Bounds) -> Called<Option<Rewritten>> {
+        self.transform.call_among(&sample.surroundings.accounts, input).checked(|given| bounds.check(given))
     }
-    if ![JSON_TYPE, FORM_TYPE].contains(&content_type.as_str()) {
-        return Err(format!("firing: content_type {content_type:?} is neither {JSON_TYPE} nor {FORM_TYPE}"));
-    }
-    let payload = Value::Object(payload.clone()).to_string();
-    let Fields { webhook_id, account_id, hook_id, hook_event, attempt, verb, uri, headers, content_type, .. } = fields;
-    Ok(wit::Firing { webhook_id, account_id, hook_id, hook_event, attempt, verb, uri, payload, headers, content_type })
 }
 
 fn answer(result: Result<Option<Rewritten>, ModuleError>) -> Value {

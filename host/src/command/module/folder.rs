@@ -11,7 +11,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// The file that makes a folder a module's.
-pub(super) const MANIFEST: &str = "hookbox-module.toml";
+const MANIFEST: &str = "hookbox-module.toml";
 
 /// What a module is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     matching::is_asked_for,
-    on_stage::{OnStage, error_in_words},
+    on_stage::{Calls, OnStage, error_in_words},
     sample::{Sample, make_known},
     stage::{LOADED_AT_MS, Played, Stage, fault, play},
 };
@@ -16,7 +16,7 @@ use crate::{
     hook::Hook,
     ingress::decode::{Decoder, Incoming},
     message::{Event, Message, Object, Source},
-    module::{Handled, Made, Module, ModuleError},
+    module::{Handled, Made, Module, ModuleError, sandbox::Called},
 };
 
 /// A message as `hookbox publish` takes it, and whose it is.
@@ -103,6 +103,22 @@ impl OnStage for Module {
             had.push(other.name.as_str());
         }
         (!had.is_empty()).then(|| (play(|| instance.handle(&sample.handed), answer), had))
+    }
+
+    fn measured<R>(
+        &self,
+        sample: &Sample<Message>,
+        measure: impl FnOnce(&mut Calls<'_>, Option<&mut Calls<'_>>) -> R,
+    ) -> R {
+        let module = self.in_surroundings(sample.surroundings.clone());
+        let cost = |called: Called<Handled>| called.result.is_ok().then_some(called.cost);
+        let mut fresh: Calls<'_> = Box::new(|| cost(module.handle(&sample.handed)));
+        let mut instance = module.instance_for(&sample.handed).ok();
+        let mut used = instance.as_mut().map(|instance| {
+            let calls: Calls<'_> = Box::new(|| cost(instance.handle(&sample.handed)));
+            calls
+        });
+        measure(&mut fresh, used.as_mut())
     }
 
     fn why_not_handed_over(&self, handed: &Message) -> Option<String> {

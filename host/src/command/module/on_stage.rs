@@ -8,7 +8,10 @@ use super::{
     sample::Sample,
     stage::{Played, Stage},
 };
-use crate::{account::AccountTree, message::Object};
+use crate::{account::AccountTree, message::Object, module::sandbox::Cost};
+
+/// Makes a call each time, and tells what it cost; `None` when it failed. After that it must not be asked again.
+pub(super) type Calls<'a> = Box<dyn FnMut() -> Option<Cost> + 'a>;
 
 /// A component that is loaded. Answers are in the form of [`Played::answer`].
 pub(super) trait OnStage {
@@ -51,6 +54,14 @@ pub(super) trait OnStage {
     ) -> Option<(Played, Vec<&'a str>)> {
         None
     }
+
+    /// Gives `measure` calls that are made each in an instance of its own and, unless hosts never do so, calls that are all
+    /// made in one.
+    fn measured<R>(
+        &self,
+        sample: &Sample<Self::Handed>,
+        measure: impl FnOnce(&mut Calls<'_>, Option<&mut Calls<'_>>) -> R,
+    ) -> R;
 
     /// Why a host would not hand it over.
     fn why_not_handed_over(&self, _handed: &Self::Handed) -> Option<String> {

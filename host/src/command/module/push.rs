@@ -33,6 +33,9 @@ pub(super) struct Push {
     /// Make it the active version at once.
     #[arg(long)]
     activate: bool,
+    /// Say on stderr how much has gone, also where that is no terminal.
+    #[arg(long)]
+    progress: bool,
 }
 
 impl Push {
@@ -49,7 +52,8 @@ impl Push {
         query.extend(self.activate.then(|| ("activate", "true".to_owned())));
         let path = with_query(&in_module(host, &name, &["versions"]).await?, &query);
         let size = component.len();
-        let (version, is_new) = host.upload(&path, "application/wasm", size, pieces(component.into())).await?;
+        let (version, is_new) =
+            host.upload(&path, "application/wasm", size, pieces(component.into(), self.progress)).await?;
         if host.json {
             print_json(&version);
             return Ok(());
@@ -76,9 +80,12 @@ fn name_of(file: &Path) -> Result<String, Refusal> {
     }
 }
 
-/// The component in pieces; how much of it has gone is said when people look on.
-fn pieces(component: Bytes) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
-    let looks_on = std::io::stderr().is_terminal();
+/// The component in pieces; how much of it has gone is said when people look on, or it is asked for.
+fn pieces(
+    component: Bytes,
+    is_asked_for: bool,
+) -> impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static {
+    let looks_on = is_asked_for || std::io::stderr().is_terminal();
     stream::iter((0..component.len()).step_by(PIECE_BYTES).map(move |from| {
         let to = (from + PIECE_BYTES).min(component.len());
         if looks_on {

@@ -19,7 +19,7 @@ pub(super) fn print(report: &Value, bindings: &Value) {
         say(&format!("asks for {exchange} {}: {category} {}", list("routing_keys"), list("names")));
     }
     if let Some(trials) = report.get("trials").filter(|trials| trials.is_object()) {
-        print_trials(trials);
+        print_trials(trials, report["kind"] == "module");
     }
     for warning in report["warnings"].as_array().into_iter().flatten() {
         say(&format!("warning: {}", text(warning)));
@@ -34,16 +34,21 @@ fn step(step: &Value) -> String {
     }
 }
 
-fn print_trials(trials: &Value) {
+fn print_trials(trials: &Value, is_module: bool) {
     let count = |name: &str| text(&trials[name]);
-    say(&format!(
-        "handed {} messages: {} events, {} not its own, {} malformed, {} failed",
-        count("messages"),
-        count("events"),
-        count("not_mine"),
-        count("malformed"),
-        count("failed"),
-    ));
+    let (what, made) = match is_module {
+        true => {
+            let made = format!(
+                "{} events, {} not its own, {} malformed",
+                count("events"),
+                count("not_mine"),
+                count("malformed")
+            );
+            ("messages", made)
+        }
+        false => ("firings", format!("{} to be sent, {} dropped", count("to_send"), count("dropped"))),
+    };
+    say(&format!("handed {} {what}: {made}, {} failed", count(what), count("failed")));
     for (figure, unit) in
         [("fuel", "fuel"), ("took_us", "µs"), ("memory_bytes", "bytes"), ("page_faults", "page faults")]
     {
@@ -51,7 +56,10 @@ fn print_trials(trials: &Value) {
         say(&format!("a call costs {} {unit} (least {}, most {})", spread("median"), spread("min"), spread("max")));
     }
     for fault in trials["faults"].as_array().into_iter().flatten() {
-        say(&format!("message {}: {}", text(&fault["message"]), text(&fault["reason"])));
+        let call = &trials["calls"][fault["call"].as_u64().and_then(|at| usize::try_from(at).ok()).unwrap_or(0)];
+        let handed = call["handed"].as_str().map(|handed| format!(" ({handed})")).unwrap_or_default();
+        let one = if is_module { "message" } else { "firing" };
+        say(&format!("{one} {}{handed}: {}", text(&fault["call"]), text(&fault["reason"])));
     }
     for line in trials["log"].as_array().into_iter().flatten() {
         say(&format!("logged: {}", text(line)));

@@ -14,9 +14,9 @@ use serde_json::{Value, json};
 
 use super::{
     firings::HeldTransform,
-    folder::{MANIFEST, ModuleFolder, World},
+    folder::{ModuleFolder, World},
     kept::Kept,
-    note, page_faults,
+    note,
 };
 use crate::{
     account::AccountTree,
@@ -31,6 +31,7 @@ use crate::{
         guest::{GuestLimits, Surroundings},
         guest_log::{Level, LogLines},
         loaded::Loader,
+        page_faults,
         reuse::IdleInstances,
         sandbox::{Called, Cost},
         transform::TransformName,
@@ -114,7 +115,7 @@ impl Stage {
         Ok(HeldTransform {
             transform: transform.map_err(|error| refused(&error))?,
             firing: Arc::clone(&self.loader.firing),
-            payload_bytes_max: usize::try_from(self.settings.modules.output_bytes_max).unwrap_or(usize::MAX),
+            payload_bytes_max: self.output_bytes_max(),
         })
     }
 
@@ -126,6 +127,11 @@ impl Stage {
     /// The bounds of a call.
     pub(super) fn limits(&self) -> GuestLimits {
         GuestLimits::new(&self.settings.modules)
+    }
+
+    /// `modules.output_bytes_max`.
+    pub(super) fn output_bytes_max(&self) -> usize {
+        usize::try_from(self.settings.modules.output_bytes_max).unwrap_or(usize::MAX)
     }
 
     /// To be held while calls are made: their time passes only then.
@@ -141,19 +147,6 @@ fn refused(error: &ModuleError) -> String {
 /// Settings, and no accounts.
 pub(super) fn surroundings_of(settings: BTreeMap<String, String>) -> Surroundings {
     Surroundings { accounts: Arc::new(AccountTree::default()), within: None, settings: Arc::new(settings) }
-}
-
-/// As [`component_at`], for calls that work with modules only.
-pub(super) fn module_at(path: &Path) -> Result<(Vec<u8>, Option<ModuleFolder>), String> {
-    let (component, folder) = component_at(path)?;
-    if folder.as_ref().is_some_and(|folder| folder.world == World::Transform) {
-        let manifest = path.join(MANIFEST);
-        return Err(format!(
-            "{}: it is a transform; only modules are measured, `hookbox module run` tells what a transform costs",
-            manifest.display()
-        ));
-    }
-    Ok((component, folder))
 }
 
 /// The component that the calls of `hookbox module` are to work with: a file, or the one that was built in a folder.

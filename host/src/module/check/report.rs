@@ -33,7 +33,7 @@ pub enum Step {
     Bindings,
     /// Its samples fit its own schema. Refuses nothing; what does not fit is a warning.
     Samples,
-    /// It was handed messages. Refuses nothing; what came of them is reported.
+    /// It was handed messages, or firings. Refuses nothing; what came of them is reported.
     Messages,
 }
 
@@ -71,7 +71,7 @@ pub struct Report {
     pub imports: Vec<Import>,
     /// What it consists of.
     pub shape: Shape,
-    /// What came of the messages; none when there were none, or it is a transform.
+    /// What came of the messages, or the firings; none when there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trials: Option<Trials>,
     /// What is allowed, and yet better mended.
@@ -87,19 +87,14 @@ pub struct Passed {
     pub took_ms: f64,
 }
 
-/// What came of the messages that it was handed.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+/// What came of the messages, or of the firings, that it was handed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Trials {
-    /// How many it was handed.
-    pub messages: u64,
-    /// How many events it made.
-    pub events: u64,
-    /// The payloads of the first few.
+    /// What it made of them.
+    #[serde(flatten)]
+    pub made: Tally,
+    /// The payloads of the first few events, or of the first few firings that would be sent.
     pub payloads: Vec<Value>,
-    /// How many messages were not its own.
-    pub not_mine: u64,
-    /// How many it called malformed.
-    pub malformed: u64,
     /// How it failed, for the first few that it failed on.
     pub faults: Vec<Fault>,
     /// How many it failed on.
@@ -114,13 +109,60 @@ pub struct Trials {
     pub memory_bytes: Spread,
     /// Page faults of a call.
     pub page_faults: Spread,
+    /// Each call, the first `modules.report_calls_max`.
+    pub calls: Vec<Call>,
+}
+
+/// What a component made of what it was handed, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Tally {
+    /// A module, of messages.
+    Module {
+        /// How many it was handed.
+        messages: u64,
+        /// How many events it made.
+        events: u64,
+        /// How many messages were not its own.
+        not_mine: u64,
+        /// How many it called malformed.
+        malformed: u64,
+    },
+    /// A transform, of firings.
+    Transform {
+        /// How many it was handed.
+        firings: u64,
+        /// How many would be sent.
+        to_send: u64,
+        /// How many it dropped.
+        dropped: u64,
+    },
+}
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Call {
+    /// What it was handed: exchange and routing key of a message, event and sample of a firing.
+    pub handed: String,
+    /// `events`, `not_mine`, `malformed`, `to_send`, `dropped`, or one word for how it failed, e.g. `trap`.
+    pub outcome: &'static str,
+    /// How many events came of it; 1 for a firing to be sent.
+    pub events: u64,
+    /// Fuel.
+    pub fuel: u64,
+    /// Time, µs.
+    pub took_us: u64,
+    /// Memory, bytes.
+    pub memory_bytes: u64,
+    /// Page faults.
+    pub page_faults: u64,
 }
 
 /// One failure.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Fault {
-    /// On which message, counted from 0.
-    pub message: u64,
+    /// On which message or firing, counted from 0.
+    pub call: u64,
     /// One word, e.g. `trap`.
     pub kind: &'static str,
     /// In words.

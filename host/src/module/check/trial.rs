@@ -1,31 +1,29 @@
-//! The steps that run a component's own code: instantiating it, asking what it is, handing it messages.
+//! The steps that run a component's own code: instantiating it, asking what it is, handing it messages or firings.
+
+mod watched;
 
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use tokio::runtime::Handle;
 use wasmtime::{Engine, component::Component};
 
+use self::watched::Watched;
 use super::{
     Kind, Step, Subject, passed, refused,
-    report::{Fault, Passed, Spread, Trials},
+    report::{Passed, Tally, Trials},
     samples::Samples,
 };
 use crate::{
-    message::{Object, UnixMs},
+    message::UnixMs,
     module::{
-        Handled, Module, ModuleError,
+        ModuleError,
         bindings::transform::WebhookTransform,
         description::{Binding, Metadata},
         loaded::Loader,
-        sandbox::{self, Called, Prepared},
+        sandbox::{self, Prepared},
     },
+    settings::ModuleSettings,
 };
-
-/// How many payloads, faults and lines are shown.
-const SHOWN_MAX: usize = 5;
-/// A payload above this size is not shown, bytes.
-const SHOWN_PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
 /// What the trial gave.
 pub(super) struct Tried {
@@ -36,142 +34,107 @@ pub(super) struct Tried {
     pub(super) took: Vec<Passed>,
 }
 
+/// What is tried.
+pub(super) struct Candidate<'a> {
+    pub(super) kind: Kind,
+    pub(super) engine: &'a Engine,
+    pub(super) compiled: &'a Component,
+    pub(super) subject: Subject,
+}
+
 /// Runs it. Keeps its thread busy for `modules.check_time_ms_max` and one call at most.
-pub(super) fn run(
-    loader: &Loader,
-    kind: Kind,
-    engine: &Engine,
-    compiled: &Component,
-    subject: Subject,
-    now_ms: UnixMs,
-) -> Result<Tried, ModuleError> {
-    let deadline = Instant::now() + Duration::from_millis(loader.modules.check_time_ms_max);
+pub(super) fn run(loader: &Loader, candidate: Candidate<'_>, now_ms: UnixMs) -> Result<Tried, ModuleError> {
+    let trial =
+        Trial { loader, now_ms, deadline: Instant::now() + Duration::from_millis(loader.modules.check_time_ms_max) };
     let _running = loader.engines.running();
-    let Subject { surroundings, limits, messages } = subject;
-    let mut took = Vec::new();
-    let mut step = |step, began| took.push(passed(step, began));
-
-    let began = Instant::now();
-    let at_load = Loader::at_load(&limits);
-    if kind == Kind::Transform {
-        // Its exports are looked up once more, as they are when it is loaded.
-        Prepared::<WebhookTransform>::new(engine, compiled).map_err(|error| refused(Step::World, error))?;
+    match candidate.kind {
+        Kind::Module => trial.module(candidate),
+        Kind::Transform => trial.transform(candidate),
     }
-    sandbox::try_out(engine, compiled, surroundings.clone(), &at_load, now_ms)
-        .map_err(|error| refused(Step::Instantiate, error))?;
-    step(Step::Instantiate, began);
-    if kind == Kind::Transform {
-        return Ok(Tried { metadata: None, bindings: Vec::new(), trials: None, warnings: Vec::new(), took });
-    }
+}
 
-    let prepared = Prepared::new(engine, compiled).map_err(|error| refused(Step::World, error))?;
-    let began = Instant::now();
-    let metadata = loader.metadata(&prepared, &surroundings, &limits, now_ms);
-    let metadata = metadata.map_err(|error| refused(Step::Metadata, error))?;
-    step(Step::Metadata, began);
-    let began = Instant::now();
-    let bindings = loader.bindings(&prepared, &surroundings, &limits, now_ms);
-    let bindings = bindings.map_err(|error| refused(Step::Bindings, error))?;
-    step(Step::Bindings, began);
-    let began = Instant::now();
-    let samples = Samples::of(&metadata);
-    // This thread is one that may wait, here for a process.
-    let held = Handle::current().block_on(loader.compiler.helper().hold(&samples));
-    let mut warnings = held.map_err(|error| refused(Step::Samples, error))?;
-    step(Step::Samples, began);
+struct Trial<'a> {
+    loader: &'a Loader,
+    now_ms: UnixMs,
+    deadline: Instant,
+}
 
-    let messages = messages(&bindings);
-    let trials = if messages.is_empty() {
-        None
-    } else {
+impl Trial<'_> {
+    fn module(&self, Candidate { engine, compiled, subject, .. }: Candidate<'_>) -> Result<Tried, ModuleError> {
+        let (loader, now_ms) = (self.loader, self.now_ms);
+        let mut took = vec![self.instantiated(engine, compiled, &subject)?];
+        let mut step = |step, began| took.push(passed(step, began));
+        let Subject { surroundings, limits, messages, .. } = subject;
+        let prepared = Prepared::new(engine, compiled).map_err(|error| refused(Step::World, error))?;
+        let began = Instant::now();
+        let metadata = loader.metadata(&prepared, &surroundings, &limits, now_ms);
+        let metadata = metadata.map_err(|error| refused(Step::Metadata, error))?;
+        step(Step::Metadata, began);
+        let began = Instant::now();
+        let bindings = loader.bindings(&prepared, &surroundings, &limits, now_ms);
+        let bindings = bindings.map_err(|error| refused(Step::Bindings, error))?;
+        step(Step::Bindings, began);
+        let began = Instant::now();
+        let samples = Samples::of(&metadata);
+        // This thread is one that may wait, here for a process.
+        let held = Handle::current().block_on(loader.compiler.helper().hold(&samples));
+        let mut warnings = held.map_err(|error| refused(Step::Samples, error))?;
+        step(Step::Samples, began);
+
         let began = Instant::now();
         let module = loader.on_trial(prepared, metadata.clone(), bindings.clone(), surroundings, limits);
-        let mut trials = Watched::default();
-        for message in &messages {
-            if Instant::now() >= deadline {
-                let (tried, all) = (trials.told.messages, messages.len());
-                let limit = loader.modules.check_time_ms_max;
-                warnings.push(format!(
-                    "{tried} of {all} messages were tried; {limit} ms (modules.check_time_ms_max) were up"
-                ));
-                break;
-            }
-            trials.call(&module, message);
+        let made = Tally::Module { messages: 0, events: 0, not_mine: 0, malformed: 0 };
+        let mut watched = Watched::new(made, &loader.modules);
+        let messages = messages(&bindings);
+        let told = self.each(messages, "messages", |message| watched.hand_message(&module, &message));
+        warnings.extend(told);
+        let trials = watched.finish(&mut warnings);
+        if trials.is_some() {
+            step(Step::Messages, began);
         }
-        step(Step::Messages, began);
-        Some(trials.finish())
-    };
-    if let Some(trials) = trials.as_ref().filter(|trials| trials.failed > 0) {
-        warnings.push(format!("it failed on {} of {} messages", trials.failed, trials.messages));
+        Ok(Tried { metadata: Some(metadata), bindings, trials, warnings, took })
     }
-    Ok(Tried { metadata: Some(metadata), bindings, trials, warnings, took })
-}
 
-/// The calls so far.
-#[derive(Default)]
-struct Watched {
-    told: Trials,
-    fuel: Vec<u64>,
-    took_us: Vec<u64>,
-    memory_bytes: Vec<u64>,
-    page_faults: Vec<u64>,
-}
-
-impl Watched {
-    fn call(&mut self, module: &Module, message: &crate::message::Message) {
-        let faults_before = page_faults();
+    fn transform(&self, Candidate { engine, compiled, subject, .. }: Candidate<'_>) -> Result<Tried, ModuleError> {
+        let mut took = vec![self.instantiated(engine, compiled, &subject)?];
+        let Subject { surroundings, limits, firings, .. } = subject;
+        // Its exports are looked up once more, as they are when it is loaded.
+        let prepared =
+            Prepared::<WebhookTransform>::new(engine, compiled).map_err(|error| refused(Step::World, error))?;
         let began = Instant::now();
-        let Called { result, log, cost } = module.handle(message);
-        self.took_us.push(u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX));
-        self.page_faults.push(page_faults().saturating_sub(faults_before));
-        self.fuel.push(cost.fuel);
-        self.memory_bytes.push(cost.memory_bytes as u64);
-        let told = &mut self.told;
-        let room = SHOWN_MAX.saturating_sub(told.log.len());
-        told.log.extend(log.lines.into_iter().take(room).map(|line| line.text));
-        match result {
-            Ok(Handled::Events(events)) => {
-                told.events += events.len() as u64;
-                let room = SHOWN_MAX.saturating_sub(told.payloads.len());
-                told.payloads.extend(events.into_iter().take(room).map(|(event, _)| shown(event.payload)));
-            }
-            Ok(Handled::NotMine) => told.not_mine += 1,
-            Ok(Handled::Malformed(_)) => told.malformed += 1,
-            Err(error) => {
-                told.failed += 1;
-                if told.faults.len() < SHOWN_MAX {
-                    let fault = Fault { message: told.messages, kind: error.kind(), reason: error.to_string() };
-                    told.faults.push(fault);
-                }
-            }
+        let transform = self.loader.transform_on_trial(prepared, &surroundings, limits);
+        let made = Tally::Transform { firings: 0, to_send: 0, dropped: 0 };
+        let mut watched = Watched::new(made, &self.loader.modules);
+        let mut warnings = Vec::new();
+        warnings.extend(self.each(firings(), "firings", |firing| {
+            watched.hand_firing(&transform, &surroundings, firing, self.now_ms);
+        }));
+        let trials = watched.finish(&mut warnings);
+        if trials.is_some() {
+            took.push(passed(Step::Messages, began));
         }
-        told.messages += 1;
+        Ok(Tried { metadata: None, bindings: Vec::new(), trials, warnings, took })
     }
 
-    fn finish(self) -> Trials {
-        Trials {
-            fuel: Spread::of(self.fuel),
-            took_us: Spread::of(self.took_us),
-            memory_bytes: Spread::of(self.memory_bytes),
-            page_faults: Spread::of(self.page_faults),
-            ..self.told
+    fn instantiated(&self, engine: &Engine, compiled: &Component, subject: &Subject) -> Result<Passed, ModuleError> {
+        let began = Instant::now();
+        let at_load = Loader::at_load(&subject.limits);
+        sandbox::try_out(engine, compiled, subject.surroundings.clone(), &at_load, self.now_ms)
+            .map_err(|error| refused(Step::Instantiate, error))?;
+        Ok(passed(Step::Instantiate, began))
+    }
+
+    /// Hands over one after the other until time is up; what to say when it was.
+    fn each<T>(&self, all: Vec<T>, what: &str, mut hand: impl FnMut(T)) -> Option<String> {
+        let count = all.len();
+        for (tried, one) in all.into_iter().enumerate() {
+            if Instant::now() >= self.deadline {
+                let ModuleSettings { check_time_ms_max: limit, .. } = &self.loader.modules;
+                let up = format!("{limit} ms (modules.check_time_ms_max) were up");
+                return Some(format!("{tried} of {count} {what} were tried; {up}"));
+            }
+            hand(one);
         }
+        None
     }
-}
-
-fn shown(payload: Object) -> Value {
-    let payload = Value::Object(payload);
-    match payload.to_string().len() {
-        bytes if bytes > SHOWN_PAYLOAD_BYTES_MAX => Value::String(format!("({bytes} bytes, not shown)")),
-        _ => payload,
-    }
-}
-
-/// Page faults of this thread so far, as the kernel counts them; 0 where it does not say.
-fn page_faults() -> u64 {
-    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap_or_default();
-    // The name, in parentheses, may hold anything; minor faults are the eighth field behind it, major ones the tenth.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-    field(7) + field(9)
 }
