@@ -87,7 +87,7 @@ impl Full {
             Self::Calls => with_functions(room, 0, |body, length| {
                 body.raw([0x10, 0x00].into_iter().cycle().take(length / 2 * 2));
             }),
-            Self::Locals => with_functions(room, room / FUNCTIONS / 2, |_, _| {}),
+            Self::Locals => with_functions(room, (room / FUNCTIONS - 16) / 2, |_, _| {}),
             Self::Types => with_modules(1, |module| {
                 let mut types = TypeSection::new();
                 let parameters = (room / TYPES).min(1000);

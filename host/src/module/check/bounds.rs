@@ -1,15 +1,15 @@
 //! How large a component is in every way that costs the compiler something, and whether it is within the bounds.
 //!
-//! One pass over the bytes: each count is held to its bound before what is counted is validated, so that the pass takes no
-//! longer than the bytes are many. Validation by the engine's own rules comes with it, so that the compiler is never
-//! given what is not WebAssembly.
+//! Counted first, each count held to its bound as soon as it is known; only then the whole is validated by the engine's own
+//! rules, so that the compiler is never given what is not WebAssembly. Validation is left to the library as a whole: taken
+//! instruction by instruction from here, it takes many times as long.
 
 mod depth;
 
 use serde::Serialize;
 use wasmparser::{
-    BinaryReaderError, FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader, Parser,
-    Payload, ValidPayload, Validator, ValidatorResources,
+    BinaryReaderError, CompositeInnerType, FunctionBody, FunctionSectionReader, Operator, Parser, Payload,
+    SectionLimitedIntoIter, TypeSectionReader, Validator,
 };
 
 use self::depth::Depths;
@@ -67,50 +67,44 @@ impl From<BinaryReaderError> for Unfit {
 
 /// Counts and validates the component.
 pub fn measure(component: &[u8], settings: &ModuleSettings) -> Result<Shape, Unfit> {
-    let mut pass = Pass {
-        settings,
-        shape: Shape::default(),
-        validator: Validator::new_with_features(engine::features()),
-        allocations: FuncValidatorAllocations::default(),
-        depths: vec![Depths::default()],
-    };
+    let mut pass = Pass { settings, shape: Shape::default(), open: vec![Open::default()] };
     for payload in Parser::new(0).parse_all(component) {
-        pass.payload(&payload?)?;
+        pass.count(&payload?)?;
     }
+    Validator::new_with_features(engine::features()).validate_all(component)?;
     Ok(pass.shape)
 }
 
-struct Pass<'a> {
-    settings: &'a ModuleSettings,
+struct Pass<'s, 'c> {
+    settings: &'s ModuleSettings,
     shape: Shape,
-    validator: Validator,
-    allocations: FuncValidatorAllocations,
-    /// Of the component, and of each that is open in it.
-    depths: Vec<Depths>,
+    /// The component, and what is open in it, the innermost last.
+    open: Vec<Open<'c>>,
 }
 
-impl Pass<'_> {
-    fn payload(&mut self, payload: &Payload<'_>) -> Result<(), Unfit> {
-        self.count(payload)?;
-        if let ValidPayload::Func(function, body) = self.validator.payload(payload)? {
-            self.function(function, &body)?;
-        }
-        Ok(())
-    }
+/// A component or a core module whose sections are being read.
+#[derive(Default)]
+struct Open<'c> {
+    depths: Depths,
+    /// How many parameters each core type has.
+    parameters: Vec<u64>,
+    /// Of which type each function is whose body is still to come.
+    functions: Option<SectionLimitedIntoIter<'c, u32>>,
+}
 
-    /// Before validation.
-    fn count(&mut self, payload: &Payload<'_>) -> Result<(), Unfit> {
+impl<'c> Pass<'_, 'c> {
+    fn count(&mut self, payload: &Payload<'c>) -> Result<(), Unfit> {
         let (bounds, shape) = (self.settings, &mut self.shape);
         match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
-                self.depths.push(Depths::default());
-                let nesting = self.depths.len() as u64 - 1;
+                self.open.push(Open::default());
+                let nesting = self.open.len() as u64 - 1;
                 shape.nesting = shape.nesting.max(nesting);
                 within("is nested", nesting, "levels deep", "modules.nesting_max", bounds.nesting_max)?;
                 shape.nested += 1;
                 within("has", shape.nested, "modules and components in it", "modules.nested_max", bounds.nested_max)?;
             }
-            Payload::End(_) => drop(self.depths.pop()),
+            Payload::End(_) => drop(self.open.pop()),
             Payload::CodeSectionStart { count, .. } => {
                 shape.functions += u64::from(*count);
                 within("has", shape.functions, "functions", "modules.functions_max", bounds.functions_max)?;
@@ -119,12 +113,21 @@ impl Pass<'_> {
                 let bytes = body.range().end.saturating_sub(body.range().start);
                 shape.function_bytes = shape.function_bytes.max(bytes);
                 within("has a function of", bytes, "bytes", "modules.function_bytes_max", bounds.function_bytes_max)?;
+                self.function(body)?;
             }
-            Payload::TypeSection(types) => self.types(u64::from(types.count()))?,
+            Payload::TypeSection(types) => {
+                self.types(u64::from(types.count()))?;
+                self.parameters(types)?;
+            }
+            Payload::FunctionSection(functions) => {
+                if let Some(open) = self.open.last_mut() {
+                    open.functions = Some(FunctionSectionReader::clone(functions).into_iter());
+                }
+            }
             Payload::CoreTypeSection(types) => self.types(u64::from(types.count()))?,
             Payload::ComponentTypeSection(types) => {
                 for ty in types.clone() {
-                    let Some(depths) = self.depths.last_mut() else { continue };
+                    let Some(Open { depths, .. }) = self.open.last_mut() else { continue };
                     let (types, depth) = depths.add(&ty?);
                     self.types(types)?;
                     self.shape.type_depth = self.shape.type_depth.max(depth);
@@ -132,10 +135,10 @@ impl Pass<'_> {
                 }
             }
             Payload::ComponentAliasSection(aliases) => {
+                let Some((inner, outer)) = self.open.split_last_mut() else { return Ok(()) };
+                let outer: Vec<&Depths> = outer.iter().map(|open| &open.depths).collect();
                 for alias in aliases.clone() {
-                    let alias = alias?;
-                    let Some((inner, outer)) = self.depths.split_last_mut() else { continue };
-                    inner.alias(&alias, outer);
+                    inner.depths.alias(&alias?, &outer);
                 }
             }
             Payload::ImportSection(imports) => self.ports(u64::from(imports.count()))?,
@@ -144,7 +147,7 @@ impl Pass<'_> {
                 self.ports(u64::from(imports.count()))?;
                 for import in imports.clone() {
                     let ty = import?.ty;
-                    if let Some(depths) = self.depths.last_mut() {
+                    if let Some(Open { depths, .. }) = self.open.last_mut() {
                         depths.named(&ty);
                     }
                 }
@@ -153,7 +156,7 @@ impl Pass<'_> {
                 self.ports(u64::from(exports.count()))?;
                 for export in exports.clone() {
                     let export = export?;
-                    if let Some(depths) = self.depths.last_mut() {
+                    if let Some(Open { depths, .. }) = self.open.last_mut() {
                         depths.exported(&export);
                     }
                 }
@@ -184,21 +187,38 @@ impl Pass<'_> {
         within("has", self.shape.ports, "imports and exports", "modules.ports_max", self.settings.ports_max)
     }
 
-    /// Validates and counts in one pass.
-    fn function(&mut self, function: FuncToValidate<ValidatorResources>, body: &FunctionBody<'_>) -> Result<(), Unfit> {
+    /// More types than are counted can be in a group only where groups are allowed, which validation refuses.
+    fn parameters(&mut self, types: &TypeSectionReader<'c>) -> Result<(), Unfit> {
+        let Some(open) = self.open.last_mut() else { return Ok(()) };
+        for group in types.clone() {
+            for ty in group?.types() {
+                open.parameters.push(match &ty.composite_type.inner {
+                    CompositeInnerType::Func(function) => function.params().len() as u64,
+                    _ => 0,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn function(&mut self, body: &FunctionBody<'_>) -> Result<(), Unfit> {
+        let mut locals = 0;
+        if let Some(Open { functions: Some(functions), parameters, .. }) = self.open.last_mut()
+            && let Some(ty) = functions.next().transpose()?
+        {
+            // A type that there is not is found when it is validated.
+            locals += usize::try_from(ty).ok().and_then(|ty| parameters.get(ty)).copied().unwrap_or(0);
+        }
+        for declared in body.get_locals_reader()? {
+            locals += u64::from(declared?.0);
+        }
         let (bounds, shape) = (self.settings, &mut self.shape);
-        let mut validator = function.into_validator(std::mem::take(&mut self.allocations));
-        let mut reader = body.get_binary_reader();
-        validator.read_locals(&mut reader)?;
-        let locals = u64::from(validator.len_locals());
         shape.locals = shape.locals.max(locals);
         within("has a function with", locals, "locals", "modules.locals_max", bounds.locals_max)?;
         let (mut targets, mut blocks) = (0, 1);
-        let mut operators = OperatorsReader::new(reader);
+        let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
-            let at = operators.original_position();
-            let operator = operators.read()?;
-            match &operator {
+            match operators.read()? {
                 Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } | Operator::BrIf { .. } => {
                     blocks += 1;
                     let weight = locals * blocks;
@@ -224,12 +244,9 @@ impl Pass<'_> {
                 }
                 _ => {}
             }
-            validator.op(at, &operator)?;
         }
-        operators.finish()?;
         shape.branch_targets = shape.branch_targets.max(targets);
         shape.function_weight = shape.function_weight.max(locals * blocks);
-        self.allocations = validator.into_allocations();
         Ok(())
     }
 }

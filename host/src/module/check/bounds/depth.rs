@@ -26,7 +26,7 @@ impl Depths {
                 declarations.iter().fold((1, 1), |sum, declaration| match declaration {
                     ComponentTypeDeclaration::Type(ty) => plus(sum, inner.add(ty)),
                     ComponentTypeDeclaration::Alias(alias) => {
-                        inner.alias(alias, std::slice::from_ref(self));
+                        inner.alias(alias, &[&*self]);
                         sum
                     }
                     ComponentTypeDeclaration::Export { ty, .. } => {
@@ -45,7 +45,7 @@ impl Depths {
                 declarations.iter().fold((1, 1), |sum, declaration| match declaration {
                     InstanceTypeDeclaration::Type(ty) => plus(sum, inner.add(ty)),
                     InstanceTypeDeclaration::Alias(alias) => {
-                        inner.alias(alias, std::slice::from_ref(self));
+                        inner.alias(alias, &[&*self]);
                         sum
                     }
                     InstanceTypeDeclaration::Export { ty, .. } => {
@@ -62,7 +62,7 @@ impl Depths {
     }
 
     /// An alias that may name a type; `outer` are the components around, the innermost last.
-    pub(super) fn alias(&mut self, alias: &ComponentAlias<'_>, outer: &[Self]) {
+    pub(super) fn alias(&mut self, alias: &ComponentAlias<'_>, outer: &[&Self]) {
         match alias {
             ComponentAlias::Outer { kind: ComponentOuterAliasKind::Type, count, index } => {
                 let around = usize::try_from(*count).ok().and_then(|count| outer.len().checked_sub(count));
