@@ -79,7 +79,7 @@ fn corpus() -> Vec<(&'static str, Vec<u8>, Must)> {
         ("50 memories", bombs::memories(50, 1), Refuse(Step::Bounds, "not-a-component", "modules.memories_max")),
         ("500 tables", bombs::tables(500, 1), Refuse(Step::Bounds, "not-a-component", "modules.tables_max")),
         ("500000 types", bombs::types(500_000), Refuse(Step::Bounds, "not-a-component", "modules.types_max")),
-        ("200000 imports", bombs::imports(200_000), Refuse(Step::Bounds, "not-a-component", "modules.ports_max")),
+        ("100000 imports", bombs::imports(100_000), Refuse(Step::Bounds, "not-a-component", "modules.ports_max")),
 
         // What is not seen before.
         ("compile bomb", bombs::blocks(40, 4000, 2400), Refuse(Step::Compile, "too-costly", "modules.compile_")),

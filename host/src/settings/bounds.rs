@@ -110,6 +110,8 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("modules.compiled_bytes_max", modules.compiled_bytes_max, 1_048_576..=1_073_741_824),
         ("modules.nesting_max", modules.nesting_max, 1..=100),
         ("modules.nested_max", modules.nested_max, 1..=1000),
+        ("modules.code_bytes_max", modules.code_bytes_max, 65_536..=67_108_864),
+        ("modules.declared_bytes_max", modules.declared_bytes_max, 65_536..=67_108_864),
         ("modules.functions_max", modules.functions_max, 1..=1_000_000),
         ("modules.function_bytes_max", modules.function_bytes_max, 1024..=7_654_321),
         ("modules.locals_max", modules.locals_max, 1..=50_000),

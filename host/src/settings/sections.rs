@@ -140,6 +140,8 @@ pub struct ModuleSettings {
     pub compiled_bytes_max: u64,
     pub nesting_max: u64,
     pub nested_max: u64,
+    pub code_bytes_max: u64,
+    pub declared_bytes_max: u64,
     pub functions_max: u64,
     pub function_bytes_max: u64,
     pub locals_max: u64,

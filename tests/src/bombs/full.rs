@@ -8,6 +8,8 @@ use wasm_encoder::{
     ModuleSection, NestedComponentSection, PrimitiveValType, RefType, TypeSection, ValType,
 };
 
+use hookbox::settings::ModuleSettings;
+
 use super::{memory, with};
 use crate::bad_modules::{ECHO, bytes};
 
@@ -15,6 +17,8 @@ use crate::bad_modules::{ECHO, bytes};
 const FUNCTIONS: usize = 90_000;
 /// Modules in one component, or components; some are the good neighbour's.
 const NESTED: usize = 80;
+/// Modules with a memory of their own.
+const DATA_MODULES: usize = 12;
 /// Types of one component; some are the good neighbour's.
 const TYPES: usize = 18_000;
 
@@ -66,6 +70,21 @@ impl Full {
         Self::Aliases,
         Self::Names,
     ];
+
+    /// How much of it there may be, within all bounds, the good neighbour included.
+    pub fn most(self, settings: &ModuleSettings) -> usize {
+        let most = match self {
+            Self::Data => return self.whole(settings),
+            Self::Instructions | Self::Blocks | Self::Calls | Self::Locals => settings.code_bytes_max,
+            _ => settings.declared_bytes_max,
+        };
+        bytes(ECHO).len() + usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
+    /// As large as any component may be.
+    pub fn whole(self, settings: &ModuleSettings) -> usize {
+        usize::try_from(settings.component_bytes_max).unwrap_or(usize::MAX)
+    }
 
     /// The good neighbour and so much of it that both have almost `size` bytes.
     pub fn of(self, size: usize) -> Vec<u8> {
@@ -133,10 +152,10 @@ impl Full {
                 let items = Elements::Expressions(RefType::FUNCREF, items.into());
                 module.section(ElementSection::new().passive(items));
             }),
-            Self::DataSegments => with_modules(NESTED, |module| {
+            Self::DataSegments => with_modules(DATA_MODULES, |module| {
                 module.section(&one_memory());
                 let mut data = DataSection::new();
-                for _ in 0..(room / NESTED / 5).min(100_000) {
+                for _ in 0..(room / DATA_MODULES / 5).min(100_000) {
                     data.active(0, &ConstExpr::i32_const(0), []);
                 }
                 module.section(&data);

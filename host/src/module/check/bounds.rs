@@ -15,6 +15,9 @@ use wasmparser::{
 use self::depth::Depths;
 use crate::{module::engine, settings::ModuleSettings};
 
+/// What stands before the bytes of a data segment takes about so much.
+const DATA_HEAD_BYTES: u64 = 5;
+
 /// A component, counted. What is nested in it is counted with it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Shape {
@@ -22,6 +25,10 @@ pub struct Shape {
     pub nested: u64,
     /// How deep they are nested.
     pub nesting: u64,
+    /// Bytes of all functions together.
+    pub code_bytes: u64,
+    /// Bytes of all that is declared: types, imports, globals, elements, names of exports, …; neither code nor data.
+    pub declared_bytes: u64,
     /// Functions with a body.
     pub functions: u64,
     /// Bytes of the largest function.
@@ -94,6 +101,7 @@ struct Open<'c> {
 
 impl<'c> Pass<'_, 'c> {
     fn count(&mut self, payload: &Payload<'c>) -> Result<(), Unfit> {
+        self.bytes(payload)?;
         let (bounds, shape) = (self.settings, &mut self.shape);
         match payload {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => {
@@ -173,6 +181,31 @@ impl<'c> Pass<'_, 'c> {
                 shape.debug_bytes += custom.data().len() as u64;
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    /// The sizes of sections, which what it takes to read and validate them grows with.
+    fn bytes(&mut self, payload: &Payload<'_>) -> Result<(), Unfit> {
+        let (bounds, shape) = (self.settings, &mut self.shape);
+        let Some((_, section)) = payload.as_section() else { return Ok(()) };
+        let bytes = section.end.saturating_sub(section.start);
+        match payload {
+            // What is in them comes one by one; custom sections are skipped.
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } | Payload::CustomSection(_) => {}
+            Payload::CodeSectionStart { .. } => {
+                shape.code_bytes += bytes;
+                within("has", shape.code_bytes, "bytes of code", "modules.code_bytes_max", bounds.code_bytes_max)?;
+            }
+            _ => {
+                // Of data counts what stands before it.
+                shape.declared_bytes += match payload {
+                    Payload::DataSection(data) => DATA_HEAD_BYTES * u64::from(data.count()),
+                    _ => bytes,
+                };
+                let (there, most) = (shape.declared_bytes, bounds.declared_bytes_max);
+                within("has", there, "bytes of declarations", "modules.declared_bytes_max", most)?;
+            }
         }
         Ok(())
     }
