@@ -49,7 +49,10 @@ async fn a_module_is_pushed_activated_rolled_back_and_deleted() {
     place.write("large.wasm", bombs::padded_to(200_000));
     let watched = operator.may_not(1, &["module", "push", "large.wasm", "--progress"]).await;
     let size = std::fs::metadata(place.path("large.wasm")).unwrap().len();
-    let (first, all) = (format!("\rsent 65536 of {size} bytes, 3"), format!("\rsent {size} of {size} bytes, 100 %, being checked …\n"));
+    let (first, all) = (
+        format!("\rsent 65536 of {size} bytes, 3"),
+        format!("\rsent {size} of {size} bytes, 100 %, being checked …\n"),
+    );
     assert!(watched.starts_with(&first) && watched.contains(&all) && watched.ends_with("(422)"), "{watched}");
     let missing = operator.may_not(2, &["module", "push", "missing.wasm"]).await;
     assert!(missing.starts_with("hookbox: missing.wasm: "), "{missing}");

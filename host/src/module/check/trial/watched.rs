@@ -11,7 +11,8 @@ use super::super::{
 use crate::{
     message::{Message, Object, UnixMs},
     module::{
-        Handled, Module, ModuleError, Transform, guest::Surroundings, page_faults, sandbox::Called, transform::TransformInput,
+        Handled, Module, ModuleError, Transform, guest::Surroundings, page_faults, sandbox::Called,
+        transform::TransformInput,
     },
     settings::ModuleSettings,
 };
