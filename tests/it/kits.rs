@@ -2,11 +2,11 @@
 //! receiver. The examples are the golden components of `wit/v1`: built from source here, by every toolchain, as long as that contract is kept.
 
 use hookbox_tests::{
-    author::Author,
+    author::{Author, PATIENT_COMPILER},
     operator::Operator,
     receiver::{Receiver, Request},
     samples::{ACCOUNT, Message},
-    test_host::{TENANT_KEY, TestHost, a_hook},
+    test_host::{Builder, TENANT_KEY, TestHost, a_hook},
 };
 use serde_json::{Value, json};
 
@@ -60,12 +60,16 @@ async fn module_from_an_empty_folder_to_a_receiver(language: &str, how: How) {
     );
 
     let receiver = Receiver::start().await;
-    let host = TestHost::builder().hook(a_hook("hung_up").to(&receiver)).start().await;
+    let host = patient_host().hook(a_hook("hung_up").to(&receiver)).start().await;
     bring(&Operator::of(&author.place, &host, TENANT_KEY), "module", "hung_up", how).await;
     host.publish(a_call_ends()).await;
     let sent = receiver.expect_requests(1).await.remove(0);
     assert_eq!(payload(&sent), json!({"call_id": "ünï", "hangup_cause": "NORMAL_CLEARING", "duration_s": 61}));
     host.finish().await;
+}
+
+fn patient_host() -> Builder {
+    PATIENT_COMPILER.iter().fold(TestHost::builder(), |host, (key, _, value)| host.setting(key, *value))
 }
 
 async fn transform_from_an_empty_folder_to_a_receiver(language: &str, how: How) {
@@ -81,7 +85,7 @@ async fn transform_from_an_empty_folder_to_a_receiver(language: &str, how: How) 
 
     let receiver = Receiver::start().await;
     let (plain, changed) = (a_hook("channel_destroy"), a_hook("channel_destroy"));
-    let host = TestHost::builder()
+    let host = patient_host()
         .hook(plain.to_uri(&receiver.url("/plain")))
         .hook(changed.to_uri(&receiver.url("/changed")).with("transform", json!({"module": "try_count"})))
         .start()
