@@ -53,6 +53,7 @@ impl Workers {
             waiting_max: size(settings.queue_max),
             share: (workers * size(settings.share_percent) / 100).max(1),
             account_at_once_max: size(settings.instances_per_account_max),
+            long: Duration::from_millis(settings.long_call_ms),
         };
         let state = State { lines: Lines::new(bounds), closed: false, idle: 0 };
         let queue = Arc::new(Queue { state: Mutex::new(state), ready: Condvar::new(), closing: Condvar::new() });

@@ -71,6 +71,7 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("modules.workers", modules.workers, 0..=256),
         ("modules.queue_max", modules.queue_max, 1..=100_000),
         ("modules.wait_ms_max", modules.wait_ms_max, 10..=60_000),
+        ("modules.long_call_ms", modules.long_call_ms, 1..=10_000),
         ("modules.share_percent", modules.share_percent, 1..=100),
         ("modules.instances_per_account_max", modules.instances_per_account_max, 1..=1000),
         ("modules.instances_per_module_max", modules.instances_per_module_max, 1..=1000),

@@ -101,6 +101,7 @@ pub struct ModuleSettings {
     pub workers: u64,
     pub queue_max: u64,
     pub wait_ms_max: u64,
+    pub long_call_ms: u64,
     pub share_percent: u64,
     pub instances_per_account_max: u64,
     pub instances_per_module_max: u64,

@@ -5,6 +5,9 @@
 //! its line that has used the least. What a group has used beyond the others is its debt; it keeps it when it is idle for a
 //! moment, and saves nothing up while it is.
 //!
+//! Long calls, whoever's, may together keep no more workers busy than one group may: the others are for short calls, which
+//! would else wait for as long as a call may take, since none is interrupted.
+//!
 //! A call gets a place only when it can be expected to be made within its patience: the calls before it, times the mean
 //! time of such calls, over the workers that may make them.
 
@@ -63,6 +66,8 @@ pub struct LineBounds {
     pub share: usize,
     /// Calls charged to one account that may run at once: `modules.instances_per_account_max`.
     pub account_at_once_max: usize,
+    /// From this mean on the calls of a line are long: `modules.long_call_ms`.
+    pub long: Duration,
 }
 
 /// All lines, of calls that are a `J` each.
@@ -75,6 +80,8 @@ pub struct Lines<J> {
     unused: Vec<usize>,
     /// Groups with calls that wait or run.
     busy: Vec<usize>,
+    /// Long calls that run.
+    running_long: usize,
     /// Calls that run of each module, in whichever group.
     running: HashMap<ModuleId, Arc<AtomicUsize>>,
     /// What the group served last had used before: who comes back from idleness starts here.
@@ -101,6 +108,7 @@ enum Owner {
 struct Line<J> {
     module: ModuleId,
     at_once_max: usize,
+    is_long: bool,
     waiting: VecDeque<Waiting<J>>,
     ahead: Duration,
     /// Calls of this line that run…
@@ -121,6 +129,7 @@ struct Waiting<J> {
 pub struct Turn {
     group: usize,
     line: usize,
+    is_long: bool,
 }
 
 impl<J> Lines<J> {
@@ -133,6 +142,7 @@ impl<J> Lines<J> {
             of_module: HashMap::new(),
             unused: Vec::new(),
             busy: Vec::new(),
+            running_long: 0,
             running: HashMap::new(),
             floor: Duration::ZERO,
         }
@@ -145,6 +155,7 @@ impl<J> Lines<J> {
         let (share, waiting_max) = (self.groups[at].at_once_max, self.bounds.waiting_max);
         let line = &mut self.groups[at].lines[line_at];
         line.at_once_max = share.min(asked.at_once_max).max(1);
+        line.is_long = asked.mean >= self.bounds.long;
         if line.waiting.len() >= waiting_max {
             return Err(NoPlace::LineFull);
         }
@@ -153,6 +164,7 @@ impl<J> Lines<J> {
             return Err(NoPlace::TooLong(predicted));
         }
         self.enter(at, line_at);
+        let may_be_long = self.may_be_long();
         let group = &mut self.groups[at];
         let line = &mut group.lines[line_at];
         let leaves = asked.patience.filter(|_| asked.leaves).map(|patience| now + patience);
@@ -160,15 +172,16 @@ impl<J> Lines<J> {
         line.ahead += asked.mean;
         group.ahead += asked.mean;
         group.waiting += 1;
-        Ok(group.running < group.at_once_max && line.has_room())
+        Ok(group.running < group.at_once_max && line.is_runnable(may_be_long))
     }
 
     /// The next call to be made.
     pub fn take(&mut self) -> Option<(J, Turn)> {
-        let next = self.busy.iter().copied().filter(|at| self.groups[*at].is_runnable());
+        let may_be_long = self.may_be_long();
+        let next = self.busy.iter().copied().filter(|at| self.groups[*at].is_runnable(may_be_long));
         let at = next.min_by_key(|at| (self.groups[*at].used, self.groups[*at].running))?;
         let group = &mut self.groups[at];
-        let runnable = group.lines.iter_mut().enumerate().filter(|(_, line)| line.is_runnable());
+        let runnable = group.lines.iter_mut().enumerate().filter(|(_, line)| line.is_runnable(may_be_long));
         let (line_at, line) = runnable.min_by_key(|(_, line)| (line.used, line.running))?;
         let waiting = line.waiting.pop_front()?;
         line.running += 1;
@@ -177,8 +190,9 @@ impl<J> Lines<J> {
         group.ahead = group.ahead.saturating_sub(waiting.expected);
         group.waiting -= 1;
         group.running += 1;
+        self.running_long += usize::from(line.is_long);
         self.floor = self.floor.max(group.used);
-        Some((waiting.job, Turn { group: at, line: line_at }))
+        Some((waiting.job, Turn { group: at, line: line_at, is_long: line.is_long }))
     }
 
     /// The call has ended; it took so much CPU time.
@@ -187,6 +201,7 @@ impl<J> Lines<J> {
         let line = &mut group.lines[turn.line];
         line.running -= 1;
         line.running_of_module.fetch_sub(1, Ordering::Relaxed);
+        self.running_long -= usize::from(turn.is_long);
         line.used += took;
         group.running -= 1;
         group.used += took;
@@ -195,7 +210,12 @@ impl<J> Lines<J> {
 
     /// Whether a worker would find something.
     pub fn has_runnable(&self) -> bool {
-        self.busy.iter().any(|at| self.groups[*at].is_runnable())
+        self.busy.iter().any(|at| self.groups[*at].is_runnable(self.may_be_long()))
+    }
+
+    /// Whether one more long call may run.
+    fn may_be_long(&self) -> bool {
+        self.running_long < self.bounds.share.max(1)
     }
 
     /// Takes out the calls whose patience is over.
@@ -304,6 +324,7 @@ impl<J> Lines<J> {
         group.lines.push(Line {
             module: asked.module.clone(),
             at_once_max: 1,
+            is_long: false,
             waiting: VecDeque::new(),
             ahead: Duration::ZERO,
             running: 0,
@@ -374,8 +395,9 @@ impl<J> Group<J> {
         self.waiting > 0 || self.running > 0
     }
 
-    fn is_runnable(&self) -> bool {
-        self.waiting > 0 && self.running < self.at_once_max && self.lines.iter().any(Line::is_runnable)
+    fn is_runnable(&self, may_be_long: bool) -> bool {
+        let has_runnable = || self.lines.iter().any(|line| line.is_runnable(may_be_long));
+        self.waiting > 0 && self.running < self.at_once_max && has_runnable()
     }
 }
 
@@ -388,8 +410,8 @@ impl<J> Line<J> {
         self.running_of_module.load(Ordering::Relaxed) < self.at_once_max
     }
 
-    fn is_runnable(&self) -> bool {
-        !self.waiting.is_empty() && self.has_room()
+    fn is_runnable(&self, may_be_long: bool) -> bool {
+        !self.waiting.is_empty() && self.has_room() && (may_be_long || !self.is_long)
     }
 }
 

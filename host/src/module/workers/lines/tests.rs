@@ -1,7 +1,8 @@
 use super::*;
 
 const MS: Duration = Duration::from_millis(1);
-const BOUNDS: LineBounds = LineBounds { waiting_max: 100, share: 2, account_at_once_max: 100 };
+const BOUNDS: LineBounds =
+    LineBounds { waiting_max: 100, share: 2, account_at_once_max: 100, long: Duration::from_millis(20) };
 
 /// Lines whose calls are the names of their modules.
 struct Desk {
@@ -69,6 +70,24 @@ fn time_is_shared_out_not_calls() {
     }
     let (greedy, modest) = (used["greedy"], used["modest"]);
     assert!((95..=100).contains(&modest) && greedy <= 15, "greedy {greedy} calls, modest {modest}");
+}
+
+#[test]
+fn a_worker_is_left_for_short_calls_however_many_modules_make_long_ones() {
+    let mut desk = desk(LineBounds { share: 1, ..BOUNDS });
+    for id in ["spin", "hog", "quick"] {
+        let mean_ms = if id == "quick" { 1 } else { 20 };
+        assert_eq!(desk.put_for(id, mean_ms, 1000), Ok(true));
+    }
+    let (first, long) = desk.begin().expect("somebody waits");
+    let (second, short) = desk.begin().expect("a short call waits");
+    assert_eq!((first.as_str(), second.as_str()), ("spin", "quick"));
+    assert_eq!(desk.put_for("other", 20, 1000), Ok(false), "nobody has to be woken for it");
+    assert!(!desk.lines.has_runnable() && desk.begin().is_none(), "a third worker would keep to short calls");
+    desk.lines.finish(&short, MS);
+    assert!(desk.begin().is_none());
+    desk.lines.finish(&long, MS * 20);
+    assert_eq!(desk.begin().expect("its turn has come").0, "hog");
 }
 
 #[test]
