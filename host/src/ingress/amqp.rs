@@ -7,9 +7,12 @@
 
 pub mod queues;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, pin::pin, sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{Fuse, FusedFuture},
+};
 use lapin::{
     Channel, Consumer,
     message::Delivery,
@@ -199,6 +202,8 @@ impl AmqpIngress {
         let rebind_pause = Duration::from_millis(self.settings.rebind_ms);
         let mut rebind = tokio::time::interval_at(Instant::now() + rebind_pause, rebind_pause);
         rebind.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Beside the rest, because it is a round trip to the broker for each binding.
+        let mut rebinding = pin!(Fuse::terminated());
         loop {
             let release = async {
                 match release_at {
@@ -229,9 +234,15 @@ impl AmqpIngress {
                     let keys = Arc::clone(&wanted.borrow());
                     self.release(&link, &mut bound, &mut left_over, &keys).await?;
                 }
-                _ = rebind.tick() => {
-                    let keys: Vec<_> = wanted.borrow().iter().cloned().collect();
-                    let refused = bind_all(&link, &self.settings.queue, keys, &mut bound).await?;
+                _ = rebind.tick(), if rebinding.is_terminated() => {
+                    let keys = wanted.borrow().iter().cloned().collect();
+                    rebinding.set(bind_all(&link, &self.settings.queue, keys).fuse());
+                }
+                rebound = &mut rebinding => {
+                    let Bindings { made, refused } = rebound?;
+                    let wanted = wanted.borrow();
+                    // What is no longer wanted may have been unbound meanwhile, or is about to be.
+                    bound.extend(made.into_iter().filter(|key| wanted.contains(key)));
                     self.consuming(&refused);
                 }
                 () = self.stopping.cancelled() => break,
@@ -284,7 +295,9 @@ impl AmqpIngress {
         }
         let noted: Vec<_> = missing.iter().map(place).collect();
         self.store.note_bound(&self.settings.queue, &noted).await?;
-        bind_all(link, &self.settings.queue, missing, bound).await
+        let Bindings { made, refused } = bind_all(link, &self.settings.queue, missing).await?;
+        bound.extend(made);
+        Ok(refused)
     }
 
     /// Unbinds what is no longer wanted. The broker knows a binding by its exchange and key alone.
@@ -356,20 +369,21 @@ fn place(key: &BindingKey) -> Bound {
     (key.exchange.clone(), key.routing_key.clone())
 }
 
-/// Binds all of these, bound already or not. Gives what the broker refused: an exchange of that name may be there with
-/// other options. On a channel of its own, anew after each refusal, which closes it.
-async fn bind_all(
-    link: &Link,
-    queue: &str,
-    keys: Vec<BindingKey>,
-    bound: &mut BTreeSet<BindingKey>,
-) -> Result<Vec<String>, Ended> {
+/// What came of binding.
+struct Bindings {
+    made: Vec<BindingKey>,
+    /// What the broker refused, and why: an exchange of that name may be there with other options.
+    refused: Vec<String>,
+}
+
+/// Binds all of these, bound already or not. On a channel of its own, anew after each refusal, which closes it.
+async fn bind_all(link: &Link, queue: &str, keys: Vec<BindingKey>) -> Result<Bindings, Ended> {
     let queue = ShortString::from(queue);
-    let mut refused = Vec::new();
+    let (mut made, mut refused) = (Vec::with_capacity(keys.len()), Vec::new());
     let mut channel = link.channel().await?;
     for key in keys {
         match bind_one(&channel, &queue, &key).await {
-            Ok(()) => drop(bound.insert(key)),
+            Ok(()) => made.push(key),
             Err(error) if is_refusal(&error) && link.is_up() => {
                 let fault = Fault::from(error);
                 refused.push(format!("{} ({}) {}: {fault}", key.exchange, key.kind, key.routing_key));
@@ -379,7 +393,7 @@ async fn bind_all(
         }
     }
     channel.close(200, "done".into()).await?;
-    Ok(refused)
+    Ok(Bindings { made, refused })
 }
 
 /// Whether the broker refused that one thing. The queue that went meanwhile is no refusal of a binding.
