@@ -42,7 +42,9 @@ use crate::{
     ingress::{Settlement, decode::DecodeError},
     message::{Event, Firing, Message, Source, Target},
     module::{
-        Handled, Made, Module, ModuleError, Modules, dead_letter, recent_messages::RecentMessages,
+        Handled, Made, Module, ModuleError, Modules,
+        dead_letter::{self, DeadLetterLog},
+        recent_messages::RecentMessages,
         stored_calls::CallLog,
     },
     store::{DeadLetter, SharedStore, StoreResult},
@@ -58,10 +60,12 @@ pub struct Pipeline {
     pub hooks: Arc<HookTable>,
     /// Stages 4 and 5.
     pub firer: Arc<Firer>,
-    /// Where a message is kept for a module that failed on it.
+    /// Where a dead letter goes that was worked off, and where stored calls wait.
     pub store: SharedStore,
     /// Where the call is kept of a module that is over its share of the workers.
     pub calls: Arc<CallLog>,
+    /// Where a message is kept for a module that failed on it.
+    pub dead_letters: Arc<DeadLetterLog>,
     /// What time it is.
     pub clock: Clock,
     /// The last messages, for those who check modules.
@@ -249,7 +253,7 @@ impl Pipeline {
     /// The message is kept for the module that failed on it.
     async fn keep_for(&self, module: &Module, message: &Message, error: &ModuleError) -> StoreResult<()> {
         let letter = dead_letter::of_module(module, message, error, self.clock.now_ms());
-        let id = self.store.put_dead_letter(&letter).await?;
+        let id = self.dead_letters.keep(letter).await?;
         counter!("hookbox_dead_letters_total", "module" => module.id().to_string()).increment(1);
         let (module, version) = (module.id(), &module.metadata.version);
         tracing::warn!(%module, version, dead_letter = id, %error, "module failed on a message; it is kept as a dead letter");

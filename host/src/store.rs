@@ -10,6 +10,7 @@ pub mod audit;
 #[cfg(test)]
 pub(crate) mod behaviour;
 pub mod bound_bindings;
+pub mod group_writer;
 pub mod job;
 pub mod listing;
 pub mod module_costs;
@@ -82,6 +83,9 @@ pub enum StoreError {
     /// The group of entries that this one was in could not be written; none of it was.
     #[error("the attempt could not be recorded")]
     NotRecorded(#[source] Arc<StoreError>),
+    /// A message that a module failed on could not be kept: the store failed, or the writer broke off.
+    #[error("the message could not be kept for the module that failed on it")]
+    LetterNotKept(#[source] Option<Arc<StoreError>>),
     /// What becomes of a call that waits could not be written: the store failed, or the writer broke off.
     #[error("the call of a module could not be stored")]
     CallNotStored(#[source] Option<Arc<StoreError>>),
@@ -443,8 +447,12 @@ pub trait Store:
     async fn modules(&self) -> StoreResult<Vec<ModuleRecord>>;
     /// Writes a module's record when it is missing or differs. `true` when that changed something.
     async fn put_module(&self, record: &ModuleRecord) -> StoreResult<bool>;
-    /// Keeps a message that a module failed on. Gives the dead letter's id.
-    async fn put_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64>;
+    /// Keeps messages that modules failed on, all or none. Gives the dead letters' ids, in their order.
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> StoreResult<Vec<i64>>;
+    /// Keeps one. Gives its id.
+    async fn put_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64> {
+        Ok(self.put_dead_letters(std::slice::from_ref(letter)).await?.first().copied().unwrap_or_default())
+    }
     /// Dead letters.
     async fn dead_letters(&self, query: &DeadLetterQuery) -> StoreResult<Vec<DeadLetter>>;
     /// One dead letter.

@@ -14,7 +14,7 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 19] = [
+const PARTS: [&str; 20] = [
     "bulk requests",
     "call scheduler",
     "change follower",
@@ -29,6 +29,7 @@ const PARTS: [&str; 19] = [
     "resend jobs",
     "retry scheduler",
     "waiting counts",
+    "dead letters",
     "lease keeper",
     "module costs",
     "module faults",

@@ -1,11 +1,8 @@
-//! The queue in front of [`Store::commit`]: attempts and firing changes are written in groups, never one by one.
+//! The queue in front of [`Store::commit`](crate::store::Store::commit): attempts and firing changes are written in
+//! [groups](crate::store::group_writer), never one by one.
 //!
 //! [`AttemptLog::record`] returns when the group that holds the entry is on the disk, so whoever waits for it may
-//! settle the message. A group is closed `store.group_wait_ms` after its first entry was handed in, or at
-//! `store.group_rows_max` rows; while one is being written the next one fills, so under load nobody waits for the
-//! clock.
-//!
-//! [`AttemptLog::run`] does the writing, and removes what is too old (attempts, ended bulk resends, dead letters), at start
+//! settle the message. [`AttemptLog::run`] does the writing, and removes what is too old (attempts, ended bulk resends, dead letters), at start
 //! and every hour, dead letters that a module has too many of every minute. It can be started anew at
 //! any time: what waits in the queue stays there. Entries of a group that could not be written are answered with the
 //! error, and their messages go back.
@@ -19,16 +16,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{Mutex, MutexGuard, mpsc, oneshot},
-    time::{Instant, MissedTickBehavior, interval, timeout_at},
-};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     settings::{AttemptSettings, DeadLetterSettings, StoreSettings, WebhookSettings},
-    store::{Entry, FiringChange, SharedStore, StoreError, StoreResult},
+    store::{Entry, FiringChange, SharedStore, StoreError, StoreResult, group_writer::GroupWriter},
 };
 
 /// How often attempts that are too old are removed.
@@ -37,30 +31,18 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 const DAY_MS: u64 = 86_400_000;
 
-/// One that waits for its group.
-struct Queued {
-    entry: Entry,
-    since: Instant,
-    answer: oneshot::Sender<StoreResult<()>>,
-}
-
 /// The log of attempts.
 pub struct AttemptLog {
     store: SharedStore,
     clock: Clock,
-    group_wait: Duration,
-    group_rows_max: usize,
     keep_days: u64,
     dead_letters: DeadLetterSettings,
     log_successes: AtomicBool,
-    queue: mpsc::Sender<Queued>,
-    /// The other end of the queue; outlives the writer, who holds it while it runs.
-    waiting: Mutex<mpsc::Receiver<Queued>>,
+    groups: GroupWriter<Entry, StoreResult<()>>,
 }
 
 impl AttemptLog {
-    /// A log that writes to the store as soon as it [runs](Self::run). As many entries as eight groups hold may wait
-    /// for the writer; over that, [`record`](Self::record) waits for room.
+    /// A log that writes to the store as soon as it [runs](Self::run).
     pub fn new(
         store: SharedStore,
         groups: &StoreSettings,
@@ -69,18 +51,13 @@ impl AttemptLog {
         webhooks: &WebhookSettings,
         clock: Clock,
     ) -> Self {
-        let group_rows_max = usize::try_from(groups.group_rows_max).unwrap_or(usize::MAX).clamp(1, 1 << 20);
-        let (queue, waiting) = mpsc::channel(group_rows_max * 8);
         Self {
             store,
             clock,
-            group_wait: Duration::from_millis(groups.group_wait_ms),
-            group_rows_max,
             keep_days: attempts.keep_days,
             dead_letters: dead_letters.clone(),
             log_successes: AtomicBool::new(webhooks.log_successful_attempts),
-            queue,
-            waiting: Mutex::new(waiting),
+            groups: GroupWriter::new(groups),
         }
     }
 
@@ -102,63 +79,32 @@ impl AttemptLog {
 
     /// As [`record`](Self::record), whatever `webhooks.log_successful_attempts` says: for tries that somebody asked for.
     pub async fn keep(&self, entry: Entry) -> StoreResult<()> {
-        let (answer, written) = oneshot::channel();
-        let queued = Queued { entry, since: Instant::now(), answer };
-        // Neither end is closed while the log is there, so only a writer that broke off drops an answer.
-        self.queue.send(queued).await.map_err(|_| StoreError::CutOff)?;
-        written.await.unwrap_or(Err(StoreError::CutOff))
+        self.groups.write(entry).await.unwrap_or(Err(StoreError::CutOff))
     }
 
     /// Entries that wait for the writer.
     pub fn queued(&self) -> usize {
-        self.queue.max_capacity() - self.queue.capacity()
+        self.groups.queued()
     }
 
     /// Writes, and prunes, until `stop`; then writes what still waits, and ends. One at a time: a second call waits for
     /// the first to end. An error of the store does not end it: it goes to those whose group it was.
     pub async fn run(&self, stop: CancellationToken) -> StoreResult<()> {
-        let waiting = self.waiting.lock().await;
         tokio::select! {
-            () = self.write(waiting, stop) => Ok(()),
+            () = self.groups.run(stop, |entries| self.commit(entries)) => Ok(()),
             () = self.prune_hourly() => Ok(()),
         }
     }
 
-    async fn write(&self, mut waiting: MutexGuard<'_, mpsc::Receiver<Queued>>, stop: CancellationToken) {
-        let rows_max = self.group_rows_max;
-        let mut group = Vec::with_capacity(rows_max);
-        loop {
-            tokio::select! {
-                biased;
-                _ = waiting.recv_many(&mut group, rows_max) => {}
-                () = stop.cancelled() => return,
-            }
-            let Some(first) = group.first() else { return };
-            let closes = first.since + self.group_wait;
-            while group.len() < rows_max {
-                let room = rows_max - group.len();
-                if timeout_at(closes, waiting.recv_many(&mut group, room)).await.is_err() {
-                    break;
-                }
-            }
-            self.commit(&mut group).await;
-        }
-    }
-
-    async fn commit(&self, group: &mut Vec<Queued>) {
-        let (entries, answers): (Vec<Entry>, Vec<_>) =
-            group.drain(..).map(|queued| (queued.entry, queued.answer)).unzip();
+    async fn commit(&self, entries: Vec<Entry>) -> Vec<StoreResult<()>> {
         let failure = self.store.commit(&entries).await.err().map(Arc::new);
         if let Some(error) = &failure {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             let entries = entries.len();
             tracing::error!(%error, %cause, entries, "attempts could not be recorded; their messages go back");
         }
-        for answer in answers {
-            let result = failure.as_ref().map_or(Ok(()), |error| Err(StoreError::NotRecorded(Arc::clone(error))));
-            // Whoever asked may be gone; the entry is written all the same.
-            let _ = answer.send(result);
-        }
+        let result = || failure.as_ref().map_or(Ok(()), |error| Err(StoreError::NotRecorded(Arc::clone(error))));
+        entries.iter().map(|_| result()).collect()
     }
 
     async fn prune_hourly(&self) {

@@ -57,6 +57,11 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
         let (calls, recording) = (Arc::clone(&calls), recording.clone());
         async move { calls.run(recording).await }
     });
+    let (dead_letters, recording) = (Arc::clone(&stages.dead_letters), supervisors.recording.clone());
+    recorder.start_to_its_end("dead letters", move || {
+        let (dead_letters, recording) = (Arc::clone(&dead_letters), recording.clone());
+        async move { dead_letters.run(recording).await }
+    });
     let call_scheduler = Arc::clone(&stages.call_scheduler);
     parts.start("call scheduler", move || {
         let call_scheduler = Arc::clone(&call_scheduler);

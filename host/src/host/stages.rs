@@ -26,6 +26,7 @@ use crate::{
         check::Checker,
         compile_helper::CompileHelper,
         compiler::Compiler,
+        dead_letter::DeadLetterLog,
         engine::Engines,
         loaded::Loader,
         quarantining::{Quarantining, Told},
@@ -60,6 +61,7 @@ pub(super) struct Stages {
     pub(super) firer: Arc<Firer>,
     pub(super) resend_jobs: Arc<ResendJobs>,
     pub(super) calls: Arc<CallLog>,
+    pub(super) dead_letters: Arc<DeadLetterLog>,
     pub(super) call_scheduler: Arc<CallScheduler>,
     pub(super) idle_instances: Arc<IdleInstances>,
     /// Rung when a bulk resend was made.
@@ -210,6 +212,7 @@ impl Stages {
         let poll_ms = settings.store.poll_ms;
         let resend_jobs = ResendJobs::new(Arc::clone(&store), Arc::clone(&firer), Arc::clone(&job_made), poll_ms);
         let calls = Arc::new(CallLog::new(Arc::clone(&store), &settings.store, &settings.modules));
+        let dead_letters = Arc::new(DeadLetterLog::new(Arc::clone(&store), &settings.store));
         let pipeline = Arc::new(Pipeline {
             modules: Arc::clone(&modules),
             accounts: Arc::clone(&accounts),
@@ -217,6 +220,7 @@ impl Stages {
             firer: Arc::clone(&firer),
             store: Arc::clone(&store),
             calls: Arc::clone(&calls),
+            dead_letters: Arc::clone(&dead_letters),
             clock: clock.clone(),
             recent: Arc::new(RecentMessages::new(&settings.messages)),
             in_flight: AtomicUsize::new(0),
@@ -245,6 +249,7 @@ impl Stages {
             firer,
             resend_jobs: Arc::new(resend_jobs),
             calls,
+            dead_letters,
             call_scheduler: Arc::new(call_scheduler),
             idle_instances,
             job_made,

@@ -1,10 +1,53 @@
-//! What is kept when a module fails on a message, and when a message is given up altogether.
+//! What is kept when a module fails on a message, and when a message is given up altogether; and the queue in front of the
+//! store that keeps it in [groups](crate::store::group_writer): a module that fails on everything fails on thousands a second.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
 
 use crate::{
+    error_chain::chain,
     message::{Message, ModuleId, UnixMs},
     module::{Module, ModuleError},
-    store::{DeadLetter, stored_calls::StoredCall},
+    settings::StoreSettings,
+    store::{DeadLetter, SharedStore, StoreError, StoreResult, group_writer::GroupWriter, stored_calls::StoredCall},
 };
+
+/// Keeps dead letters.
+pub struct DeadLetterLog {
+    store: SharedStore,
+    groups: GroupWriter<DeadLetter, StoreResult<i64>>,
+}
+
+impl DeadLetterLog {
+    /// One that writes as soon as it [runs](Self::run).
+    pub fn new(store: SharedStore, groups: &StoreSettings) -> Self {
+        Self { store, groups: GroupWriter::new(groups) }
+    }
+
+    /// Hands a letter in, and returns its id when it is on the disk.
+    pub async fn keep(&self, letter: DeadLetter) -> StoreResult<i64> {
+        self.groups.write(letter).await.unwrap_or(Err(StoreError::LetterNotKept(None)))
+    }
+
+    /// Writes until `stop`; then writes what still waits, and ends. An error of the store does not end it: it goes to
+    /// those whose group it was.
+    pub async fn run(&self, stop: CancellationToken) -> StoreResult<()> {
+        self.groups.run(stop, |letters| self.write(letters)).await;
+        Ok(())
+    }
+
+    async fn write(&self, letters: Vec<DeadLetter>) -> Vec<StoreResult<i64>> {
+        match self.store.put_dead_letters(&letters).await {
+            Ok(ids) => ids.into_iter().map(Ok).collect(),
+            Err(error) => {
+                let (error, count) = (Arc::new(error), letters.len());
+                tracing::error!(error = chain(&*error), letters = count, "dead letters could not be kept");
+                letters.iter().map(|_| Err(StoreError::LetterNotKept(Some(Arc::clone(&error))))).collect()
+            }
+        }
+    }
+}
 
 /// The dead letter of a message that a module failed on.
 pub fn of_module(module: &Module, message: &Message, error: &ModuleError, now_ms: UnixMs) -> DeadLetter {

@@ -51,7 +51,7 @@ impl Pipeline {
         );
         let error = ModuleError::NotCalled { reason };
         let letter = dead_letter::of_module(module, message, &error, self.clock.now_ms());
-        self.calls.change(CallChange::Refused { letter: Box::new(letter) }).await?;
+        self.dead_letters.keep(letter).await?;
         counter!("hookbox_dead_letters_total", "module" => module.id().to_string()).increment(1);
         tracing::warn!(module = %module.id(), %error, "the message is kept as a dead letter");
         Ok(())

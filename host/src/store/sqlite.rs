@@ -328,8 +328,8 @@ impl Store for SqliteStore {
         self.write_module(record).await
     }
 
-    async fn put_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64> {
-        self.write_dead_letter(letter).await
+    async fn put_dead_letters(&self, letters: &[DeadLetter]) -> StoreResult<Vec<i64>> {
+        self.write_dead_letters(letters).await
     }
 
     async fn dead_letters(&self, query: &DeadLetterQuery) -> StoreResult<Vec<DeadLetter>> {

@@ -30,11 +30,6 @@ pub struct StoredCall {
 pub enum CallChange {
     /// Keep it, free from now on. One that is stored already is left alone.
     Keep(Box<StoredCall>),
-    /// It may not be kept: the dead letter is, in its place.
-    Refused {
-        /// What is kept.
-        letter: Box<DeadLetter>,
-    },
     /// It was made, and what came of it is safe: remove it, when this lease still holds it.
     Made {
         /// Which.

@@ -9,6 +9,7 @@ use crate::{
 };
 
 const READ: &str = "read dead letters";
+const KEEP: &str = "keep dead letters";
 const PRUNE: &str = "prune dead letters";
 
 fn letter(row: &SqliteRow) -> StoreResult<DeadLetter> {
@@ -26,11 +27,17 @@ fn letter(row: &SqliteRow) -> StoreResult<DeadLetter> {
 }
 
 impl SqliteStore {
-    pub(super) async fn write_dead_letter(&self, letter: &DeadLetter) -> StoreResult<i64> {
-        Self::insert_dead_letter(&self.writer, letter).await
+    pub(super) async fn write_dead_letters(&self, letters: &[DeadLetter]) -> StoreResult<Vec<i64>> {
+        let mut transaction = self.begin(KEEP).await?;
+        let mut ids = Vec::with_capacity(letters.len());
+        for letter in letters {
+            ids.push(Self::insert_dead_letter(&mut *transaction, letter).await?);
+        }
+        transaction.commit().await.map_err(failed(KEEP))?;
+        Ok(ids)
     }
 
-    /// As [`Self::write_dead_letter`], with other changes.
+    /// As [`Self::write_dead_letters`], one of them, with other changes.
     pub(super) async fn insert_dead_letter(
         executor: impl sqlx::SqliteExecutor<'_>,
         letter: &DeadLetter,
@@ -46,7 +53,7 @@ impl SqliteStore {
         .bind(json(&letter.message))
         .execute(executor)
         .await
-        .map_err(failed("keep a dead letter"))?;
+        .map_err(failed(KEEP))?;
         Ok(done.last_insert_rowid())
     }
 

@@ -124,10 +124,6 @@ impl StoredCalls for SqliteStore {
                     }
                     has_room
                 }
-                CallChange::Refused { letter } => {
-                    Self::insert_dead_letter(&mut *transaction, letter).await?;
-                    true
-                }
                 CallChange::Made { id, lease } => removed(&mut transaction, id, lease).await?,
                 CallChange::GivenUp { id, lease, letter } => {
                     let was_held = removed(&mut transaction, id, lease).await?;
