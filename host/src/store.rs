@@ -10,6 +10,8 @@ pub mod audit;
 #[cfg(test)]
 pub(crate) mod behaviour;
 pub mod bound_bindings;
+pub mod entry;
+pub mod error;
 pub mod group_writer;
 pub mod job;
 pub mod listing;
@@ -24,130 +26,20 @@ pub mod stored_calls;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use thiserror::Error;
 
 pub use self::{
+    entry::{Entry, FiringChange},
+    error::{StoreError, StoreResult},
     job::{JobState, ResendJob, ResendOutcome},
     listing::{AttemptQuery, AttemptRow, DeadLetterQuery, UndeliveredQuery, UndeliveredRow},
 };
 use crate::{
     account::{Account, AccountFields, AccountRecord, KeyRecord},
-    attempt::Attempt,
     hook::HookRecord,
     message::{AccountId, Firing, HookId, LeaseToken, Message, ModuleId, Object, UnixMs, WebhookId},
 };
 
 pub use crate::notice::Notice;
-
-/// The store could not do it; always our fault, never a receiver's or a tenant's.
-#[derive(Debug, Error)]
-pub enum StoreError {
-    /// `store.url` leads nowhere.
-    #[error("store.url {url}: cannot open the store; {remedy}")]
-    Open {
-        /// The URL, without its password.
-        url: String,
-        /// What to do.
-        remedy: String,
-        /// What the driver said.
-        #[source]
-        source: Option<sqlx::Error>,
-    },
-    /// The store was written by a newer Hookbox.
-    #[error("the store has schema {found}, this program knows up to {known}; start the newer program")]
-    Newer {
-        /// The schema's version in the store.
-        found: i64,
-        /// The newest that this program knows.
-        known: i64,
-    },
-    /// A call failed in the database.
-    #[error("the store failed to {doing}")]
-    Database {
-        /// What was being done, to follow "failed to".
-        doing: &'static str,
-        /// What the driver said.
-        #[source]
-        source: sqlx::Error,
-    },
-    /// A stored row cannot be read back.
-    #[error("the store's {what} {id} cannot be read: {reason}")]
-    Unreadable {
-        /// What kind of row.
-        what: &'static str,
-        /// Which.
-        id: String,
-        /// Why.
-        reason: String,
-    },
-    /// The group of entries that this one was in could not be written; none of it was.
-    #[error("the attempt could not be recorded")]
-    NotRecorded(#[source] Arc<StoreError>),
-    /// A message that a module failed on could not be kept: the store failed, or the writer broke off.
-    #[error("the message could not be kept for the module that failed on it")]
-    LetterNotKept(#[source] Option<Arc<StoreError>>),
-    /// What becomes of a call that waits could not be written: the store failed, or the writer broke off.
-    #[error("the call of a module could not be stored")]
-    CallNotStored(#[source] Option<Arc<StoreError>>),
-    /// The writer broke off while the entry's group was being written; whether it was is not known.
-    #[error("the recording of the attempt was cut off")]
-    CutOff,
-}
-
-/// What one call to the store gives.
-pub type StoreResult<T> = Result<T, StoreError>;
-
-/// What a try, or the wish to keep a firing, changes in the store. Entries of a group are committed together; an
-/// attempt and the change of its firing are one entry, so that neither is seen without the other.
-#[derive(Debug)]
-pub struct Entry {
-    /// The try to record, when there was one.
-    pub attempt: Option<Attempt>,
-    /// Whether the try counts against the hook (design §4, disabler).
-    pub counts_as_failure: bool,
-    /// What becomes of the firing.
-    pub change: FiringChange,
-}
-
-/// What becomes of a firing in the store.
-#[derive(Debug)]
-pub enum FiringChange {
-    /// It was never stored, and has ended.
-    None,
-    /// Keep it: waiting for `due_ms`. With a lease, it takes the place of the stored one that the lease holds, which is
-    /// given back by that, and changes nothing when there is none such. Without a lease it is new, unless it is stored already (the message
-    /// came twice): then the stored one is left alone.
-    Wait {
-        /// The firing, with its tries counted.
-        firing: Box<Firing>,
-        /// When the next try is due.
-        due_ms: UnixMs,
-    },
-    /// Keep it under a lease, because this process is still at it. A firing that is stored under another lease, or without one, is left alone.
-    Park {
-        /// The firing; its `lease` is set.
-        firing: Box<Firing>,
-        /// When somebody else may take it.
-        until_ms: UnixMs,
-    },
-    /// It has ended well: remove the stored one, when this lease still holds it.
-    Delivered {
-        /// Which.
-        id: WebhookId,
-        /// The proof.
-        lease: LeaseToken,
-    },
-    /// It ended without being delivered: kept in the hook's list of undelivered, with the reason. Leases count as for
-    /// `Wait`.
-    Undelivered {
-        /// The firing.
-        firing: Box<Firing>,
-        /// For people.
-        reason: String,
-        /// When it ended.
-        at_ms: UnixMs,
-    },
-}
 
 /// What came of a save that names the revision that it is based on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

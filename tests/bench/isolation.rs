@@ -20,6 +20,7 @@ use hookbox::{
     },
     settings::Settings,
 };
+use hookbox_tests::rig::median;
 use hookbox_tests::samples::{ACCOUNT, channel_created};
 
 #[global_allocator]
@@ -65,7 +66,7 @@ fn main() {
         faults.push((page_faults() - before) as f64 / CALLS as f64);
         reused_us.push(us_per_call(&mut reused));
     }
-    let (fresh, reused, faults) = (median(fresh_us), median(reused_us), median(faults));
+    let (fresh, reused, faults) = (median(&fresh_us), median(&reused_us), median(&faults));
     println!(
         "isolation: fresh {fresh:.1} us reused {reused:.1} us page_faults_per_call {faults:.2} (fresh - reused {:.1} us)",
         fresh - reused
@@ -85,11 +86,6 @@ fn page_faults() -> u64 {
     let stat = fs::read_to_string("/proc/thread-self/stat").expect("Linux");
     let numbers = stat.rsplit(')').next().expect("numbers after the name");
     numbers.split_whitespace().nth(7).and_then(|number| number.parse().ok()).expect("minor faults")
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
 }
 
 fn message() -> wit::Message {

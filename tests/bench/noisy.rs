@@ -25,7 +25,7 @@ use hookbox_tests::{
     broker::{Broker, Vhost},
     real_program::{Place, Serving},
     rest::send,
-    rig::{self, CountingReceiver, Figures},
+    rig::{self, CountingReceiver, Figures, median},
     samples::{ACCOUNT, bad},
     test_host::{MASTER, MASTER_KEY, http},
 };
@@ -61,11 +61,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let number = |name: &str, default: u64| {
-        let place = arguments.iter().position(|argument| argument == name);
-        let value = place.and_then(|place| arguments.get(place + 1));
-        value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} {value}: not a number")))
-    };
+    let number = |name, default| rig::number_after(&arguments, name, default);
     let plan = Plan {
         rate: number("--rate", 1000) as f64,
         span: Duration::from_secs(number("--seconds", 15)),
@@ -213,10 +209,4 @@ fn ms(time: Duration) -> f64 {
 
 fn listed(values: &[f64]) -> String {
     values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(" ")
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }

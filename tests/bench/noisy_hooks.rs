@@ -7,19 +7,13 @@
 //! latency run, `--timeout-ms N` of a request.
 #![allow(clippy::print_stdout, clippy::panic)]
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::{Command, ExitCode},
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 
 use hookbox_tests::{
     amqp::Amqp,
     broker::{Broker, Vhost},
     eventually::eventually,
-    rig::{self, CountingReceiver, Figures, Program},
+    rig::{self, CountingReceiver, Figures, Program, hookbox, median},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -60,11 +54,7 @@ struct Plan {
 
 impl Plan {
     fn from(arguments: &[String]) -> Plan {
-        let number = |name: &str, default: u64| {
-            let place = arguments.iter().position(|argument| argument == name);
-            let value = place.and_then(|place| arguments.get(place + 1));
-            value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} {value}: not a number")))
-        };
+        let number = |name, default| rig::number_after(arguments, name, default);
         Plan {
             messages: number("--messages", 60_000),
             pairs: usize::try_from(number("--pairs", 3)).expect("a small number"),
@@ -182,10 +172,7 @@ impl Scene {
     }
 
     async fn start(&self) -> Program {
-        let settings = self.folder.path().join("hookbox.toml").display().to_string();
-        let mut program = Program::start(hookbox(), &["serve", "--config", &settings]);
-        program.line_starting_with("ready").await;
-        program
+        rig::serve(self.folder.path()).await
     }
 }
 
@@ -234,28 +221,5 @@ fn import_hooks(folder: &Path, of_tenth: &str, of_others: &str) {
             "uri": uri, "hook": "channel_create", "http_verb": "post", "format": "json", "enabled": true,
         }));
     }
-    let file = folder.join("documents.json");
-    fs::write(&file, json!(documents).to_string()).expect("the folder can be written to");
-    let imported = Command::new(hookbox())
-        .args(["import", "kazoo"])
-        .arg(&file)
-        .arg("--config")
-        .arg(folder.join("hookbox.toml"))
-        .output()
-        .expect("hookbox to start");
-    let said = String::from_utf8_lossy(&imported.stderr);
-    assert!(imported.status.success(), "hookbox import kazoo failed: {said}");
-}
-
-/// Cargo puts this program into `deps/` beside the host's.
-fn hookbox() -> PathBuf {
-    let this = std::env::current_exe().expect("this program's path");
-    let folder = this.ancestors().nth(2).expect("a target folder");
-    folder.join("hookbox")
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    rig::import(folder, &json!(documents));
 }

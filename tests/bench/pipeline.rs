@@ -10,14 +10,14 @@
 mod floor;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use hookbox_tests::amqp::Amqp;
 use hookbox_tests::broker::{Broker, Vhost};
 use hookbox_tests::eventually::eventually;
-use hookbox_tests::rig::{self, CountingReceiver, Figures, Program};
+use hookbox_tests::rig::{self, CountingReceiver, Figures, Program, hookbox, median};
 use hookbox_tests::samples::ACCOUNT;
 use serde_json::json;
 use tempfile::TempDir;
@@ -69,11 +69,7 @@ struct Plan {
 
 impl Plan {
     fn from(arguments: &[String]) -> Plan {
-        let number = |name: &str, default: u64| {
-            let place = arguments.iter().position(|argument| argument == name);
-            let value = place.and_then(|place| arguments.get(place + 1));
-            value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} {value}: not a number")))
-        };
+        let number = |name, default| rig::number_after(arguments, name, default);
         Plan {
             messages: number("--messages", 100_000),
             pairs: usize::try_from(number("--pairs", 3)).expect("a small number"),
@@ -196,12 +192,7 @@ impl Consumer {
     async fn start(&self) -> Program {
         match self {
             Consumer::Floor { arguments } => Program::start(std::env::current_exe().expect("this program"), arguments),
-            Consumer::Hookbox { folder } => {
-                let settings = folder.path().join("hookbox.toml").display().to_string();
-                let mut program = Program::start(hookbox(), &["serve", "--config", &settings]);
-                program.line_starting_with("ready").await;
-                program
-            }
+            Consumer::Hookbox { folder } => rig::serve(folder.path()).await,
         }
     }
 }
@@ -229,28 +220,5 @@ fn import_hook(folder: &Path, uri: &str) {
             "max_in_flight": 1000,
         },
     ]);
-    let file = folder.join("documents.json");
-    fs::write(&file, documents.to_string()).expect("the folder can be written to");
-    let imported = Command::new(hookbox())
-        .args(["import", "kazoo"])
-        .arg(&file)
-        .arg("--config")
-        .arg(folder.join("hookbox.toml"))
-        .output()
-        .expect("hookbox to start");
-    let said = String::from_utf8_lossy(&imported.stderr);
-    assert!(imported.status.success(), "hookbox import kazoo failed: {said}");
-}
-
-/// Cargo puts this program into `deps/` beside the host's.
-fn hookbox() -> PathBuf {
-    let this = std::env::current_exe().expect("this program's path");
-    let folder = this.ancestors().nth(2).expect("a target folder");
-    folder.join("hookbox")
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
+    rig::import(folder, &documents);
 }

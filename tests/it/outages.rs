@@ -151,6 +151,13 @@ async fn after_an_outage_changes_are_heard_and_notices_published() {
     host.running.ready().await;
     host.publish(mms_received(ACCOUNT)).await;
     receiver.expect_requests(2).await;
+    // This hook is disabled too, and what is told of that comes back into the host's own queue.
+    disabled.next().await;
+    eventually("all to be told", async || match host.running.store.notices(10).await.unwrap() {
+        left if left.is_empty() => Ok(()),
+        left => Err(left.len()),
+    })
+    .await;
     host.finish().await;
 }
 

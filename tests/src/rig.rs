@@ -3,6 +3,7 @@
 //!
 //! A bench program starts itself again as `… receiver`, so each begins with [`is_receiver`].
 
+mod measured;
 mod program;
 mod tally;
 
@@ -19,6 +20,7 @@ use crate::amqp::{Amqp, Published};
 use crate::eventually::eventually_within;
 use crate::samples::{self, Message};
 
+pub use measured::{hookbox, import, median, number_after, serve};
 pub use program::Program;
 pub(crate) use tally::message_number;
 pub use tally::{is_receiver, receive};

@@ -4,13 +4,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ring::digest;
-
 use super::{
     ModuleError,
     bindings::{hookbox::webhook::types as wit, transform::WebhookTransform},
     guest::{GuestLimits, Surroundings},
-    loaded::{Loader, bounded, with_last_words},
+    loaded::{Loader, bounded, digest_of, with_last_words},
     quarantine::Quarantine,
     reuse::{Circumstances, Reuse},
     sandbox::{Called, Prepared},
@@ -79,7 +77,7 @@ impl Loader {
         accounts: Arc<AccountTree>,
     ) -> Result<Transform, ModuleError> {
         let prepared = self.prepare(component, true)?;
-        let digest = hex::encode(digest::digest(&digest::SHA256, component).as_ref());
+        let digest = digest_of(component);
         Ok(self.transform(prepared, registered, digest, accounts, GuestLimits::new(&self.modules)))
     }
 

@@ -9,7 +9,7 @@ use super::{
     bindings::hookbox::webhook::types as wit,
     charging::Charged,
     faults::FailedOn,
-    sandbox::{Called, Cost},
+    sandbox::Cost,
     transform::{TransformInput, TransformName},
     transform_table::{FoundTransform, NoTransform, UsableTransform},
     workers::lines::Asked,
@@ -78,12 +78,8 @@ impl Modules {
                 if answer.is_closed() {
                     return;
                 }
-                let Called { result, log, cost } = transform.call(&input);
-                transform.pace.note(cost.time_us);
-                let result = result.and_then(|given| {
-                    given.map(|firing| check(firing).map_err(|reason| ModuleError::Output { reason })).transpose()
-                });
-                let called = Called { result, log, cost };
+                let called = transform.call(&input).checked(check);
+                transform.pace.note(called.cost.time_us);
                 // Here, and not where it is waited for: nobody waits for a call that outlives the request's time.
                 let Transform { id, version, digest, quarantine, .. } = &*transform;
                 let (account, on) = (Some(&input.account), FailedOn::Firing(&input.firing.webhook_id));

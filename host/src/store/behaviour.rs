@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    attempt::{Fault, Outcome, SentRequest},
+    attempt::{Attempt, Fault, Outcome, SentRequest},
     hook::SealedSecret,
     message::{Event, Target},
 };
