@@ -274,8 +274,12 @@ impl RunningHost {
         let recorded = async {
             recorder.ended().await;
             // What is still being tried may be taken up at once by another, or by who comes next; this process is about to end.
-            if let Err(error) = self.firer.leases.beat(&self.store, &self.firer.clock, 0).await {
-                tracing::warn!(error = chain(&error), "leases could not be given back; they end by themselves");
+            match self.firer.leases.give_back(&self.store, &self.firer.clock).await {
+                Ok(0) => {}
+                Ok(firings) => tracing::info!(firings, "what is still under way is left to whoever comes next"),
+                Err(error) => {
+                    tracing::warn!(error = chain(&error), "leases could not be given back; they end by themselves");
+                }
             }
             self.store.close().await;
         };

@@ -291,6 +291,9 @@ pub trait Store:
     /// Makes leases last until `until_ms`, each unless it does not hold its firing any more: that one ended, was put back to
     /// wait, or was taken over. Never makes one shorter. Gives how many still hold.
     async fn renew_leases(&self, held: &[(WebhookId, LeaseToken)], until_ms: UnixMs) -> StoreResult<u64>;
+    /// Ends leases, each unless it does not hold its firing any more: anybody may take those firings from `now_ms` on, and who
+    /// held them changes nothing any more. Gives how many were held.
+    async fn release_leases(&self, held: &[(WebhookId, LeaseToken)], now_ms: UnixMs) -> StoreResult<u64>;
     /// Accounts with at least so many firings that wait or are under a lease, and how many each has. Asked every second or
     /// so: no walk over all firings.
     async fn waiting_by_account(&self, at_least: u64) -> StoreResult<Vec<(AccountId, u64)>>;

@@ -91,14 +91,22 @@ impl Leases {
         }
     }
 
+    /// Ends all that are held, for a process that is about to end: who comes next need not wait until they end by themselves.
+    pub async fn give_back(&self, store: &SharedStore, clock: &Clock) -> StoreResult<u64> {
+        store.release_leases(&self.held(), clock.now_ms()).await
+    }
+
     /// Renews all that are held.
-    pub async fn beat(&self, store: &SharedStore, clock: &Clock, lease_ms: u64) -> StoreResult<()> {
-        let held: Vec<_> = self.shared.tokens().iter().map(|(token, id)| (id.clone(), token.clone())).collect();
-        for some in held.chunks(RENEWED_AT_ONCE) {
+    async fn beat(&self, store: &SharedStore, clock: &Clock, lease_ms: u64) -> StoreResult<()> {
+        for some in self.held().chunks(RENEWED_AT_ONCE) {
             let renewed = store.renew_leases(some, clock.now_ms() + lease_ms).await?;
             counter!("hookbox_leases_renewed_total").increment(renewed);
         }
         Ok(())
+    }
+
+    fn held(&self) -> Vec<(WebhookId, LeaseToken)> {
+        self.shared.tokens().iter().map(|(token, id)| (id.clone(), token.clone())).collect()
     }
 }
 

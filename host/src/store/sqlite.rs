@@ -257,7 +257,11 @@ impl Store for SqliteStore {
     }
 
     async fn renew_leases(&self, held: &[(WebhookId, LeaseToken)], until_ms: UnixMs) -> StoreResult<u64> {
-        self.lengthen_leases(held, until_ms).await
+        self.change_leases(claiming::RENEW, held, until_ms).await
+    }
+
+    async fn release_leases(&self, held: &[(WebhookId, LeaseToken)], now_ms: UnixMs) -> StoreResult<u64> {
+        self.change_leases(claiming::RELEASE, held, now_ms).await
     }
 
     async fn waiting_by_account(&self, at_least: u64) -> StoreResult<Vec<(AccountId, u64)>> {

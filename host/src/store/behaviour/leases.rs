@@ -59,6 +59,22 @@ pub(crate) async fn renewing_does_not_put_off_what_was_given_back(store: SharedS
     assert_eq!((counts(&store).await, next_due(&store).await), ((1, 1), Some(NOW + 10)), "it was given back");
 }
 
+pub(crate) async fn a_lease_that_is_given_back_is_free_at_once(store: SharedStore) {
+    for id in 1..=2 {
+        let parked = FiringChange::Park { firing: firing(id, "h1", Some("mine")), until_ms: NOW + 90_000 };
+        store.commit(&change(parked)).await.expect("committed");
+    }
+    let key = |id, lease: &str| (firing(id, "h1", None).id.clone(), LeaseToken(lease.into()));
+    assert_eq!(store.release_leases(&[key(1, "other"), key(3, "mine")], NOW).await.expect("released"), 0);
+    assert_eq!(claim(&store, NOW).await.len(), 0, "its holder alone gives it back");
+    assert_eq!(store.release_leases(&[key(1, "mine")], NOW).await.expect("released"), 1);
+    assert_eq!(renew(&store, &firing(1, "h1", Some("mine")), NOW + 9000).await, 0, "it holds nothing any more");
+    let late = FiringChange::Delivered { id: key(1, "mine").0, lease: LeaseToken("mine".into()) };
+    store.commit(&change(late)).await.expect("committed");
+    let claimed = claim(&store, NOW).await;
+    assert_eq!((claimed.len(), &claimed[0].id), (1, &key(1, "").0), "another takes it at once");
+}
+
 pub(crate) async fn one_that_slept_through_its_lease_undoes_nothing(store: SharedStore) {
     store.commit(&wait(firing(1, "h1", None), NOW)).await.expect("committed");
     let sleeper = claim(&store, NOW).await.remove(0);

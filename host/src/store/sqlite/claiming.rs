@@ -12,9 +12,9 @@ use crate::{
 };
 
 const CLAIM: &str = "claim firings";
-const RENEWING: &str = "renew leases";
-/// Leases that one statement renews.
-const RENEWED_AT_ONCE: usize = 256;
+const LEASES: &str = "renew or end leases";
+/// Leases that one statement changes.
+const CHANGED_AT_ONCE: usize = 256;
 
 pub(super) const DUE_HOOKS: &str = "SELECT free_ms, account, hook FROM waiting_hooks
      WHERE free_ms <= ?1 AND (free_ms, account, hook) > (?2, ?3, ?4) ORDER BY free_ms, account, hook LIMIT ?5";
@@ -31,6 +31,10 @@ pub(super) const WAITING_BY_ACCOUNT: &str =
 
 /// `CROSS JOIN` keeps the order: the ids are looked up, not the table walked through.
 pub(super) const RENEW: &str = "UPDATE firings SET free_ms = max(free_ms, ?1) WHERE seq IN
+       (SELECT f.seq FROM json_each(?2) AS held CROSS JOIN firings AS f ON f.id = held.value ->> 0
+        WHERE f.lease = held.value ->> 1 AND f.state = 0)";
+
+pub(super) const RELEASE: &str = "UPDATE firings SET free_ms = ?1, lease = NULL WHERE seq IN
        (SELECT f.seq FROM json_each(?2) AS held CROSS JOIN firings AS f ON f.id = held.value ->> 0
         WHERE f.lease = held.value ->> 1 AND f.state = 0)";
 
@@ -108,19 +112,25 @@ impl SqliteStore {
         Ok(free.map(unsigned))
     }
 
-    pub(super) async fn lengthen_leases(&self, held: &[(WebhookId, LeaseToken)], until_ms: UnixMs) -> StoreResult<u64> {
-        let mut renewed = 0;
-        for held in held.chunks(RENEWED_AT_ONCE) {
+    /// By [`RENEW`] or [`RELEASE`].
+    pub(super) async fn change_leases(
+        &self,
+        statement: &'static str,
+        held: &[(WebhookId, LeaseToken)],
+        free_ms: UnixMs,
+    ) -> StoreResult<u64> {
+        let mut changed = 0;
+        for held in held.chunks(CHANGED_AT_ONCE) {
             let held: Vec<(&str, &str)> = held.iter().map(|(id, lease)| (id.as_str(), lease.0.as_str())).collect();
-            let done = sqlx::query(RENEW)
-                .bind(signed(until_ms))
+            let done = sqlx::query(statement)
+                .bind(signed(free_ms))
                 .bind(json(&held))
                 .execute(&self.writer)
                 .await
-                .map_err(failed(RENEWING))?;
-            renewed += done.rows_affected();
+                .map_err(failed(LEASES))?;
+            changed += done.rows_affected();
         }
-        Ok(renewed)
+        Ok(changed)
     }
 
     pub(super) async fn count_waiting_by_account(&self, at_least: u64) -> StoreResult<Vec<(AccountId, u64)>> {

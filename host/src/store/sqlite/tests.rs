@@ -78,6 +78,7 @@ behaves! {
     leases::a_lease_lasts_as_long_as_it_is_renewed,
     leases::only_the_holder_renews_a_lease,
     leases::renewing_does_not_put_off_what_was_given_back,
+    leases::a_lease_that_is_given_back_is_free_at_once,
     leases::one_that_slept_through_its_lease_undoes_nothing,
     turns::a_hook_with_a_backlog_hides_no_other,
     turns::lists_due_hooks_in_pages,
@@ -450,6 +451,7 @@ async fn a_backlog_of_fifty_thousand_costs_others_nothing() {
         (claiming::NEXT, "waiting_hooks_by_free"),
         (claiming::TAKE, "firings_by_turn"),
         (claiming::RENEW, "sqlite_autoindex_firings_1"),
+        (claiming::RELEASE, "sqlite_autoindex_firings_1"),
     ] {
         let plan: Vec<(i64, i64, i64, String)> =
             sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {question}")))
