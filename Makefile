@@ -47,7 +47,7 @@ fmt: ## format all Rust
 wasm-target: ## bring the target that modules are built for, when it is missing
 	@.ci/wasm-target
 
-test-servers: ## install RabbitMQ from the system's packages, when it is missing (root or sudo)
+test-servers: ## install RabbitMQ and PostgreSQL from the system's packages, when they are missing (root or sudo)
 	@.ci/test-servers
 
 python-tools: ## install schemathesis into the target folder, with pip, when it is missing

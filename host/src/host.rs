@@ -128,7 +128,7 @@ pub struct NotInTime(Vec<String>);
 
 /// Opens the store that the settings name. Commands that work on the store alone use it too.
 pub async fn open_store(settings: &Settings) -> Result<SharedStore, StoreError> {
-    crate::store::open(&settings.store.url).await
+    crate::store::open_as(&settings.store).await
 }
 
 /// The host's key, made on first start.

@@ -1,7 +1,8 @@
 //! Where everything that outlives the process is kept.
 //!
-//! One trait, two backends: [`sqlite`] (embedded, the default) and, later, PostgreSQL. The rule that the rest stands
-//! on: when a call returns `Ok`, what it wrote survives a `kill -9` of the process and a power cut.
+//! One trait, two backends: [`sqlite`] (embedded, the default) and [`postgres`] (shared by many nodes). The rule that the
+//! rest stands on: when a call returns `Ok`, what it wrote survives a `kill -9` of the process and a power cut. Both do the
+//! same by one suite of tests (`behaviour`).
 //!
 //! Rows that come by the thousand a second, attempts and the firings they end, are not written one by one: they go
 //! through [`crate::attempt::log`], which hands them over in groups ([`Store::commit`]), all of a group or none.
@@ -10,15 +11,20 @@ pub mod audit;
 #[cfg(test)]
 pub(crate) mod behaviour;
 pub mod bound_bindings;
+mod columns;
 pub mod entry;
 pub mod error;
+mod group_plan;
 pub mod group_writer;
 pub mod job;
 pub mod listing;
 pub mod module_costs;
 pub mod module_faults;
 pub mod origins;
+pub mod postgres;
 pub mod registered_modules;
+mod rows;
+mod saving;
 pub mod secrets;
 pub mod sqlite;
 pub mod stored_calls;
@@ -37,6 +43,7 @@ use crate::{
     account::{Account, AccountFields, AccountRecord, KeyRecord},
     hook::HookRecord,
     message::{AccountId, Firing, HookId, LeaseToken, Message, ModuleId, Object, UnixMs, WebhookId},
+    settings::{Settings, StoreSettings},
 };
 
 pub use crate::notice::Notice;
@@ -49,6 +56,15 @@ pub enum Saved {
     /// Somebody else was faster: it is missing, has another revision, or is there although it was to be made. Nothing
     /// was written.
     Conflict,
+}
+
+/// What another node has said that it is worth looking for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Firings that were stored, or freed.
+    Firings,
+    /// Changes: accounts, numbers, hooks, modules, notices.
+    Changes,
 }
 
 /// A hook that changed since some moment.
@@ -313,7 +329,8 @@ pub trait Store:
     async fn attempts(&self, query: &AttemptQuery) -> StoreResult<Vec<AttemptRow>>;
     /// One attempt of the account.
     async fn attempt(&self, account: &AccountId, id: &str) -> StoreResult<Option<AttemptRow>>;
-    /// Removes attempts that are older, and undelivered firings that ended before. Gives how many attempts went.
+    /// Removes attempts that are older, and undelivered firings that ended before. Gives how many attempts went. A store that
+    /// drops attempts by the day keeps them until the day (UTC) on which they began is over for all of them.
     async fn prune_attempts(&self, before_ms: UnixMs) -> StoreResult<u64>;
 
     // Failures.
@@ -397,6 +414,12 @@ pub trait Store:
     /// Sets them in place of those that were set before; an empty object removes them.
     async fn put_webhook_settings(&self, account: Option<&AccountId>, settings: &Object) -> StoreResult<()>;
 
+    /// Waits until another node says that something is worth looking for. It may be said for nothing, and it may not be said at
+    /// all: whoever waits looks now and then all the same. With a store that no other node can change nothing is ever said.
+    /// For one waiter.
+    async fn hint(&self) -> Hint {
+        std::future::pending().await
+    }
     /// Whether the store answers.
     async fn ping(&self) -> StoreResult<()>;
     /// Ends all connections after what is under way.
@@ -406,15 +429,24 @@ pub trait Store:
 /// The store, shared.
 pub type SharedStore = Arc<dyn Store>;
 
-/// Opens the store of `store.url`.
+/// Opens the store of `store.url`, with the defaults of everything else.
 pub async fn open(url: &str) -> StoreResult<SharedStore> {
+    open_as(&StoreSettings { url: url.to_owned(), ..Settings::default().store }).await
+}
+
+/// Opens the store as the settings say.
+pub async fn open_as(settings: &StoreSettings) -> StoreResult<SharedStore> {
+    match settings.url.split(':').next() {
+        Some("postgres" | "postgresql") => Ok(Arc::new(postgres::PostgresStore::open(settings).await?)),
+        // The settings take no other kind; of one that is, SQLite's message says what to write.
+        _ => Ok(Arc::new(sqlite::SqliteStore::open(&settings.url).await?)),
+    }
+}
+
+/// `store.url` as it may be shown: without what a password may be in.
+pub fn shown_url(url: &str) -> String {
     match url.split(':').next() {
-        Some("sqlite") => Ok(Arc::new(sqlite::SqliteStore::open(url).await?)),
-        // The settings take these two alone; PostgreSQL is not there yet.
-        _ => Err(StoreError::Open {
-            url: url.split('@').next_back().unwrap_or_default().to_owned(),
-            remedy: "this version keeps its store in SQLite; write sqlite:PATH".to_owned(),
-            source: None,
-        }),
+        Some("sqlite") => url.to_owned(),
+        _ => postgres::shown_url(url),
     }
 }

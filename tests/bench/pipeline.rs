@@ -1,6 +1,6 @@
 //! The whole path against the floor: how many messages a second from RabbitMQ to one receiver, and how much later at
-//! half that load. Both consume a quorum queue that was filled before they start; runs alternate, so that what else the
-//! machine does meets both.
+//! half that load; with the store in SQLite, and in PostgreSQL. All consume a quorum queue that was filled before they start; runs alternate, so that what else the
+//! machine does meets all.
 //!
 //! `cargo bench` runs it with the arguments after `--`:
 //! `--messages N` a run, `--pairs N` of runs, `--prefetch N`, `--floor-only`.
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use hookbox_tests::amqp::Amqp;
 use hookbox_tests::broker::{Broker, Vhost};
+use hookbox_tests::database::Database;
 use hookbox_tests::eventually::eventually;
 use hookbox_tests::rig::{self, CountingReceiver, Figures, Program, hookbox, median};
 use hookbox_tests::samples::ACCOUNT;
@@ -84,12 +85,14 @@ impl Plan {
 enum Side {
     Floor,
     Hookbox,
+    HookboxOnPostgres,
 }
 
 async fn measure(plan: &Plan) {
     let broker = Broker::boot().await;
-    let sides = if plan.floor_only { &[Side::Floor][..] } else { &[Side::Floor, Side::Hookbox] };
-    let mut rates = [Vec::new(), Vec::new()];
+    let sides =
+        if plan.floor_only { &[Side::Floor][..] } else { &[Side::Floor, Side::Hookbox, Side::HookboxOnPostgres] };
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
     for pair in 1..=plan.pairs {
         for side in sides {
             let figures = throughput(*side, plan, &broker.vhost().await).await;
@@ -97,9 +100,11 @@ async fn measure(plan: &Plan) {
             rates[*side as usize].push(figures.rate());
         }
     }
-    let [floor, hookbox] = rates;
+    let [floor, hookbox, on_postgres] = rates;
     // Half of what the slower of the two can do; less where publishing at that rate leaves too little of the machine.
-    let mut load = if plan.floor_only { median(&floor) } else { median(&hookbox).min(median(&floor)) } / 2.0;
+    let mut load =
+        if plan.floor_only { median(&floor) } else { median(&hookbox).min(median(&floor)).min(median(&on_postgres)) }
+            / 2.0;
     let mut at_floor = latency(Side::Floor, plan, load, &broker.vhost().await).await;
     while at_floor.latency_p50 > BACKLOG {
         println!("{load:.0} msg/s is more than the floor keeps up with while the same machine publishes");
@@ -110,25 +115,30 @@ async fn measure(plan: &Plan) {
     for side in sides {
         let figures = match side {
             Side::Floor => at_floor.clone(),
-            Side::Hookbox => latency(*side, plan, load, &broker.vhost().await).await,
+            Side::Hookbox | Side::HookboxOnPostgres => latency(*side, plan, load, &broker.vhost().await).await,
         };
         let (p50_ms, p99_ms) = (figures.latency_p50.as_secs_f64() * 1e3, figures.latency_p99.as_secs_f64() * 1e3);
         println!("latency at {load:.0} msg/s: {side:?} p50 {p50_ms:.2} ms, p99 {p99_ms:.2} ms");
         p99.push(p99_ms);
     }
-    if let [floor_ms, hookbox_ms] = p99[..] {
+    if let [floor_ms, hookbox_ms, on_postgres_ms] = p99[..] {
         println!("added_latency_p99: {:.2} ms at {load:.0} msg/s", hookbox_ms - floor_ms);
-        let (floor_rate, hookbox_rate) = (median(&floor), median(&hookbox));
-        let pairs: Vec<_> =
-            floor.iter().zip(&hookbox).map(|(floor, hookbox)| format!("{:.2}", hookbox / floor)).collect();
-        println!(
-            "ratio_to_floor: {:.2} (floor {floor_rate:.0} msg/s, hookbox {hookbox_rate:.0} msg/s, pairs {})",
-            hookbox_rate / floor_rate,
-            pairs.join(" ")
-        );
+        println!("added_latency_p99_on_postgres: {:.2} ms at {load:.0} msg/s", on_postgres_ms - floor_ms);
+        print_ratio("ratio_to_floor", &floor, &hookbox);
+        print_ratio("ratio_to_floor_on_postgres", &floor, &on_postgres);
     } else {
         println!("floor: {:.0} msg/s, median of {} runs of {} messages", median(&floor), plan.pairs, plan.messages);
     }
+}
+
+fn print_ratio(name: &str, floor: &[f64], hookbox: &[f64]) {
+    let (floor_rate, hookbox_rate) = (median(floor), median(hookbox));
+    let pairs: Vec<_> = floor.iter().zip(hookbox).map(|(floor, hookbox)| format!("{:.2}", hookbox / floor)).collect();
+    println!(
+        "{name}: {:.2} (floor {floor_rate:.0} msg/s, hookbox {hookbox_rate:.0} msg/s, pairs {})",
+        hookbox_rate / floor_rate,
+        pairs.join(" ")
+    );
 }
 
 /// The queue is filled while nobody consumes; counted is from the first to the last arrival.
@@ -177,9 +187,13 @@ impl Consumer {
                 let arguments = ["floor".to_owned(), vhost.url(), QUEUE.to_owned(), receiver.url(), prefetch];
                 Consumer::Floor { arguments }
             }
-            Side::Hookbox => {
+            Side::Hookbox | Side::HookboxOnPostgres => {
                 let folder = tempfile::Builder::new().prefix("hookbox-bench-").tempdir().expect("a temporary folder");
-                write_settings(folder.path(), plan, vhost);
+                let store = match side {
+                    Side::HookboxOnPostgres => Database::new().await.url(),
+                    _ => format!("sqlite:{}", folder.path().join("hookbox.db").display()),
+                };
+                write_settings(folder.path(), &store, plan, vhost);
                 import_hook(folder.path(), &receiver.url());
                 let consumer = Consumer::Hookbox { folder };
                 // The host declares its queue when it starts, with arguments of its own.
@@ -197,14 +211,16 @@ impl Consumer {
     }
 }
 
-fn write_settings(folder: &Path, plan: &Plan, vhost: &Vhost) {
+fn write_settings(folder: &Path, store: &str, plan: &Plan, vhost: &Vhost) {
     let settings = format!(
         "[api]\nlisten = \"127.0.0.1:0\"\n\n\
-         [store]\nurl = \"sqlite:{}\"\n\n\
+         [store]\nurl = \"{store}\"\nkey_file = {:?}\n\n\
+         [modules]\ncache_dir = {:?}\n\n\
          [amqp]\nurl = \"{}\"\nqueue = \"{QUEUE}\"\nprefetch = {}\n\n\
          [firing]\nallow_addresses = [\"127.0.0.0/8\"]\n\n\
          [telemetry]\nlog = \"warn\"\n",
-        folder.join("hookbox.db").display(),
+        folder.join("hookbox.key"),
+        folder.join("module-cache"),
         vhost.url(),
         plan.prefetch
     );

@@ -7,6 +7,7 @@ use hookbox::store::{AttemptQuery, SharedStore};
 use hookbox_tests::{
     amqp::Amqp,
     broker::{Broker, Vhost},
+    database::Database,
     eventually::{eventually, eventually_within},
     receiver::{Answer, Receiver},
     rig::Program,
@@ -22,6 +23,8 @@ const HOOKBOX: &str = env!("CARGO_BIN_EXE_hookbox-under-test");
 /// A folder with settings, a store that `hookbox import kazoo` has filled, and a vhost.
 pub(super) struct Place {
     folder: TempDir,
+    /// `store.url`.
+    url: String,
     pub(super) vhost: Vhost,
 }
 
@@ -32,20 +35,33 @@ impl Place {
         Place::behind(port, vhost, hook, settings)
     }
 
+    /// With its store in a database of the shared PostgreSQL.
+    async fn on_postgres(hook: HookDraft, settings: &str) -> Place {
+        let vhost = Broker::shared().await.vhost().await;
+        let (port, database) = (vhost.amqp_port, Database::new().await);
+        Place::filled(port, vhost, Some(database.url()), hook, settings)
+    }
+
     /// With its broker reached at this port.
     pub(super) fn behind(port: u16, vhost: Vhost, hook: HookDraft, settings: &str) -> Place {
-        let place = Place { folder: tempfile::tempdir().unwrap(), vhost };
+        Place::filled(port, vhost, None, hook, settings)
+    }
+
+    fn filled(port: u16, vhost: Vhost, url: Option<String>, hook: HookDraft, settings: &str) -> Place {
+        let folder = tempfile::tempdir().unwrap();
+        let url = url.unwrap_or_else(|| format!("sqlite:{}", folder.path().join("hookbox.db").display()));
+        let place = Place { folder, url, vhost };
         let text = format!(
             "api.listen = \"127.0.0.1:0\"\n\
              telemetry.log = \"error\"\n\
-             store.url = \"sqlite:{}\"\n\
+             store.url = {:?}\n\
              store.key_file = {:?}\n\
              modules.cache_dir = {:?}\n\
              amqp.url = {:?}\n\
              firing.allow_addresses = [\"127.0.0.0/8\"]\n\
              webhooks.disable_disabler = true\n\
              {settings}\n",
-            place.path("hookbox.db").display(),
+            place.url,
             shared_folder().join("host.key"),
             shared_folder().join("module-cache"),
             place.vhost.url_through(port),
@@ -82,16 +98,25 @@ impl Place {
 
     /// The store, as another process sees it.
     pub(super) async fn store(&self) -> SharedStore {
-        hookbox::store::open(&format!("sqlite:{}", self.path("hookbox.db").display())).await.unwrap()
+        hookbox::store::open(&self.url).await.unwrap()
     }
 }
 
 #[tokio::test]
 async fn killed_between_attempt_and_retry_the_retry_comes() {
+    the_retry_comes_after_a_kill(async |hook| Place::with(hook, "").await).await;
+}
+
+#[tokio::test]
+async fn killed_between_attempt_and_retry_the_retry_comes_from_postgres() {
+    the_retry_comes_after_a_kill(async |hook| Place::on_postgres(hook, "").await).await;
+}
+
+async fn the_retry_comes_after_a_kill(place: impl AsyncFnOnce(HookDraft) -> Place) {
     let receiver = Receiver::start().await.answering([500, 200]);
     let hook = a_hook("channel_create").to(&receiver).with("retry_schedule_s", [12]);
     let id = hook.id();
-    let place = Place::with(hook, "").await;
+    let place = place(hook).await;
     let store = place.store().await;
     let amqp = Amqp::connect(&place.vhost).await;
     let program = place.serve().await;

@@ -18,6 +18,7 @@ mod whose_events;
 mod follows_changes;
 mod two_hosts;
 mod fair_shares;
+mod on_postgres;
 mod bulk_requests;
 mod kazoo_beside;
 mod kazoo_newcomers;

@@ -81,7 +81,7 @@ async fn a_variable_is_named_as_it_was_set() {
 async fn what_is_secret_is_not_shown() {
     assert_snapshot!(refused_file("[amqp]\nurl = \"http://user:hunter2@broker/\"\n").await, @r#"hookbox: hookbox.toml: amqp.url is of the kind "http"; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…"#);
     assert_snapshot!(refused_file("[master]\napi_key = \"hunter2\"\n").await, @"hookbox: hookbox.toml: master.api_key is 7 characters long; use at least 32");
-    assert_snapshot!(refused_file("[store]\nurl = \"mysql://user:hunter2@db/hooks\"\n").await, @r#"hookbox: hookbox.toml: store.url is of the kind "mysql"; use sqlite:PATH, or delete the line for "sqlite:hookbox.db""#);
+    assert_snapshot!(refused_file("[store]\nurl = \"mysql://user:hunter2@db/hooks\"\n").await, @r#"hookbox: hookbox.toml: store.url is of the kind "mysql"; use sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE, or delete the line for "sqlite:hookbox.db""#);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use hookbox_tests::{
 };
 
 /// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 20] = [
+const PARTS: [&str; 21] = [
     "bulk requests",
     "call scheduler",
     "change follower",
@@ -28,6 +28,7 @@ const PARTS: [&str; 20] = [
     "notice publisher",
     "resend jobs",
     "retry scheduler",
+    "store hints",
     "waiting counts",
     "dead letters",
     "lease keeper",

@@ -2,6 +2,7 @@
 //! from source; only the far ends (receivers, broken links, bad modules) are ours to script.
 //!
 //! - [`broker`] boots one private RabbitMQ a test binary and hands out a vhost a test.
+//! - [`database`] boots one private PostgreSQL a test binary and hands out a database a test.
 //! - [`amqp`] is the platform's side of that vhost: it publishes, and hears what the host publishes.
 //! - [`receiver`] is the customer's server: it records requests and answers by a script.
 //! - [`couchdb`] stands for KAZOO's CouchDB.
@@ -26,6 +27,7 @@
 #![allow(clippy::panic)]
 
 pub mod broker;
+pub mod database;
 pub mod amqp;
 pub mod samples;
 pub mod bad_modules;

@@ -1,5 +1,5 @@
-//! A host of a test's own: in this process, on port 0, with an SQLite store in a folder of its own, and, unless the
-//! test says otherwise, on a vhost of the shared broker.
+//! A host of a test's own: in this process, on port 0, with an SQLite store in a folder of its own (or a database of the
+//! shared PostgreSQL), and, unless the test says otherwise, on a vhost of the shared broker.
 //!
 //! ```ignore
 //! let receiver = Receiver::start().await.answering([500, 200]);
@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use crate::{
     amqp::{Amqp, Published},
     broker::{Broker, Vhost},
+    database::Database,
     eventually::eventually,
     real_program::hookbox,
     receiver::Receiver,
@@ -108,6 +109,8 @@ pub struct Builder {
     without_broker: bool,
     clock: Clock,
     with_skel: bool,
+    on_postgres: bool,
+    store_url: Option<String>,
 }
 
 /// A host of a test's own.
@@ -327,6 +330,18 @@ impl Builder {
         self
     }
 
+    /// With its store in a database of the shared PostgreSQL.
+    pub fn on_postgres(mut self) -> Self {
+        self.on_postgres = true;
+        self
+    }
+
+    /// With its store in this database.
+    pub fn on_database(mut self, database: &Database) -> Self {
+        self.store_url = Some(database.url());
+        self
+    }
+
     /// Without AMQP.
     pub fn without_broker(mut self) -> Self {
         self.without_broker = true;
@@ -351,7 +366,11 @@ impl Builder {
     /// As [`Self::start`], on this vhost.
     pub async fn start_on(mut self, vhost: Option<Vhost>) -> TestHost {
         let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary folder: {error}"));
-        let store = format!("sqlite:{}", folder.path().join("hookbox.db").display());
+        let store = match (&self.store_url, self.on_postgres) {
+            (Some(url), _) => url.clone(),
+            (None, true) => Database::new().await.url(),
+            (None, false) => format!("sqlite:{}", folder.path().join("hookbox.db").display()),
+        };
         let url = self.url.clone().or_else(|| vhost.as_ref().map(Vhost::url));
         let mut settings = vec![
             ("HOOKBOX_API__LISTEN".to_owned(), "127.0.0.1:0".to_owned()),

@@ -16,6 +16,7 @@ use crate::{
     ingress::amqp::queues,
     kazoo::{ACCOUNTS, couchdb::CouchDb},
     settings::{AmqpSettings, FiringSettings, KazooSettings, ProxyUrl, Settings},
+    store::shown_url,
 };
 
 /// Before this, a clock has not been set: signatures with such times are refused by every receiver.
@@ -147,7 +148,7 @@ async fn check_host(mut settings: Settings, report: &mut Report) {
     settings.amqp.url = None;
     settings.api.listen.set_port(0);
     settings.telemetry.listen = None;
-    let url = settings.store.url.clone();
+    let url = shown_url(&settings.store.url);
     match host::start(settings, HostOptions { at_rest: true, ..HostOptions::default() }).await {
         Err(error) => report.line("store and modules", Err(chain(&error))),
         Ok(host) => {

@@ -1,8 +1,8 @@
 //! The long-running parts, each handed to the supervisor as a way to start it (again).
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::stages::Stages;
@@ -10,12 +10,13 @@ use crate::{
     broker::Broker,
     changes::{Heard, Listener, Publisher, bulk_requests::BulkRequests},
     clock::Clock,
-    firing::scheduler::Scheduler,
+    firing::{Firer, scheduler::Scheduler},
     ingress::{
         amqp::{AmqpIngress, BrokerState},
         own_notices::OwnNotices,
     },
     settings::Settings,
+    store::{Hint, SharedStore},
     supervisor::Supervisor,
 };
 
@@ -113,6 +114,15 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
         let stored_modules = Arc::clone(&stored_modules);
         async move { stored_modules.run().await }
     });
+    let hints = Arc::new(StoreHints {
+        store: Arc::clone(&stages.store),
+        firings: Arc::clone(&stages.firer),
+        changes: [Arc::clone(&stages.changed), Arc::clone(&stages.stored_modules.wake)],
+    });
+    parts.start("store hints", move || {
+        let hints = Arc::clone(&hints);
+        async move { hints.run().await }
+    });
     if let Some(kazoo) = &stages.kazoo {
         let reader = Arc::clone(&kazoo.reader);
         parts.start("kazoo reader", move || {
@@ -126,6 +136,24 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
             let (watcher, modules) = (Arc::clone(&watcher), Arc::clone(&modules));
             async move { watcher.lock().await.run(&modules).await }
         });
+    }
+}
+
+/// Passes on what other nodes say over the store.
+struct StoreHints {
+    store: SharedStore,
+    firings: Arc<Firer>,
+    changes: [Arc<Notify>; 2],
+}
+
+impl StoreHints {
+    async fn run(&self) -> Result<(), Infallible> {
+        loop {
+            match self.store.hint().await {
+                Hint::Firings => self.firings.stored.notify_one(),
+                Hint::Changes => self.changes.iter().for_each(|wake| wake.notify_one()),
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::{ops::RangeInclusive, sync::LazyLock};
 
 use super::{AmqpSettings, AmqpUrls, EXAMPLE, Settings, known::variable_of};
-use crate::message::AccountId;
+use crate::{message::AccountId, store::postgres};
 
 /// AMQP's short string; there are also `<queue>.dead` and `<queue>.requests`.
 const QUEUE_BYTES_MAX: usize = 255 - ".requests".len();
@@ -52,6 +52,10 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("api.tree_depth_max", api.tree_depth_max, 2..=100),
         ("api.keys_per_account_max", api.keys_per_account_max, 1..=10_000),
         ("api.hooks_per_account_max", api.hooks_per_account_max, 1..=1_000_000),
+        ("store.connections_max", store.connections_max, 2..=1000),
+        ("store.connect_timeout_ms", store.connect_timeout_ms, 100..=600_000),
+        ("store.acquire_timeout_ms", store.acquire_timeout_ms, 100..=600_000),
+        ("store.statement_timeout_ms", store.statement_timeout_ms, 1000..=3_600_000),
         ("store.group_wait_ms", store.group_wait_ms, 0..=1000),
         ("store.group_rows_max", store.group_rows_max, 1..=10_000),
         ("store.poll_ms", store.poll_ms, 100..=3_600_000),
@@ -239,14 +243,35 @@ fn is_retry_word(word: &str) -> bool {
         || (word.len() == 3 && word.parse::<u16>().is_ok_and(|status| (300..=599).contains(&status)))
 }
 
+/// What may be there holds a password, so no more than its scheme is shown.
+fn store_url(settings: &Settings, check: &mut Check<'_>) {
+    let url = &settings.store.url;
+    let scheme = url.split(':').next().filter(|scheme| scheme.len() < url.len()).unwrap_or_default();
+    match scheme {
+        "sqlite" if url.len() > "sqlite:".len() => {}
+        "postgres" | "postgresql" => {
+            if let Some(problem) = postgres::problem_of_url(url) {
+                check.wrong("store.url", problem, "use postgres://USER:PASSWORD@HOST:PORT/DATABASE");
+            }
+            let why = "because a PostgreSQL store lies in no folder of this machine; or delete the line of store.url";
+            if settings.store.key_file.is_none() {
+                check.wrong("store.key_file", "unset", &format!("name a file, the same on each node, {why}"));
+            }
+            if settings.modules.cache_dir.is_none() {
+                check.wrong("modules.cache_dir", "unset", &format!("name a folder of this node's own, {why}"));
+            }
+        }
+        scheme => {
+            let use_ = "use sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+            check.wrong("store.url", format!("of the kind {scheme:?}"), use_);
+        }
+    }
+}
+
 /// Names, URLs and keys.
 fn texts(settings: &Settings, check: &mut Check<'_>) {
-    let Settings { store, amqp, modules, master, kazoo, telemetry, .. } = settings;
-    if store.url.strip_prefix("sqlite:").is_none_or(str::is_empty) {
-        // What is there may hold a password, so only its scheme is shown.
-        let scheme = store.url.split(':').next().unwrap_or_default();
-        check.wrong("store.url", format!("of the kind {scheme:?}"), "use sqlite:PATH");
-    }
+    let Settings { amqp, modules, master, kazoo, telemetry, .. } = settings;
+    store_url(settings, check);
     amqp_connection(amqp, check);
     if let Some(url) = kazoo.couchdb_url.as_ref().filter(|url| !is_couchdb_url(url.as_str())) {
         // What is there may hold a password, so only its scheme is shown.

@@ -70,8 +70,8 @@ fn lists_are_judged_entry_by_entry() {
 
 #[test]
 fn urls_names_and_keys_are_judged_and_no_secret_is_shown() {
-    insta::assert_snapshot!(found("store.url = 'mysql://root:s3cret@db/x'"), @r#"hookbox.toml: store.url is of the kind "mysql"; use sqlite:PATH, or delete the line for "sqlite:hookbox.db""#);
-    insta::assert_snapshot!(found("store.url = 'sqlite:'"), @r#"hookbox.toml: store.url is of the kind "sqlite"; use sqlite:PATH, or delete the line for "sqlite:hookbox.db""#);
+    insta::assert_snapshot!(found("store.url = 'mysql://root:s3cret@db/x'"), @r#"hookbox.toml: store.url is of the kind "mysql"; use sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE, or delete the line for "sqlite:hookbox.db""#);
+    insta::assert_snapshot!(found("store.url = 'sqlite:'"), @r#"hookbox.toml: store.url is of the kind "sqlite"; use sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE, or delete the line for "sqlite:hookbox.db""#);
     insta::assert_snapshot!(found("amqp.url = 'http://u:s3cret@h'"), @r#"hookbox.toml: amqp.url is of the kind "http"; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…"#);
     insta::assert_snapshot!(found("amqp.url = 'localhost'"), @r#"hookbox.toml: amqp.url is of the kind ""; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…"#);
     insta::assert_snapshot!(found("amqp.url = 'amqp://'"), @"hookbox.toml: amqp.url is no URL with a host; use amqp://USER:PASSWORD@HOST:PORT/VHOST or amqps://…");
@@ -91,6 +91,35 @@ fn urls_names_and_keys_are_judged_and_no_secret_is_shown() {
     ] {
         assert_eq!(found(good), "", "{good}");
     }
+}
+
+#[test]
+fn a_postgres_store_needs_a_database_and_names_for_what_lies_beside_sqlite() {
+    let with = |url: &str| {
+        found(&format!("store.url = '{url}'\nstore.key_file = '/k'\nmodules.cache_dir = '/c'"))
+            .replace("s3cret", "SHOWN")
+    };
+    for good in
+        ["postgres://u:s3cret@db/hookbox", "postgresql://u@[::1]:5433/hookbox?sslmode=verify-full&sslrootcert=/ca.pem"]
+    {
+        assert_eq!(with(good), "", "{good}");
+    }
+    for (bad, said) in [
+        ("postgres://u:s3cret@db", "store.url is without a database;"),
+        ("postgres:///hookbox", "store.url is without a host;"),
+        ("postgres://u:s3cret@db/x?pool=3", "store.url is with the option pool;"),
+        ("postgres://u:s3cret@db/x?sslmode=s3cret", "store.url is with an option that has no such value;"),
+        ("postgres", "store.url is of the kind"),
+    ] {
+        let found = with(bad);
+        assert!(found.contains(said) && !found.contains("SHOWN"), "{bad}: {found}");
+    }
+    insta::assert_snapshot!(found("store.url = 'postgres://u:s3cret@db/x'"), @r"
+    hookbox.toml: store.key_file is unset; name a file, the same on each node, because a PostgreSQL store lies in no folder of this machine; or delete the line of store.url
+    hookbox.toml: modules.cache_dir is unset; name a folder of this node's own, because a PostgreSQL store lies in no folder of this machine; or delete the line of store.url
+    ");
+    let shown = format!("{:?}", settings("store.url = 'postgres://u:s3cret@db/x'"));
+    assert!(shown.contains("postgres://db/x") && !shown.contains("s3cret"), "{shown}");
 }
 
 /// What the example's comments say of each number ("…; 1 to 120000") is what is checked.

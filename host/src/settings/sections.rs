@@ -32,14 +32,25 @@ pub struct ApiSettings {
     pub hooks_per_account_max: u64,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSettings {
     pub url: String,
+    pub connections_max: u64,
+    pub connect_timeout_ms: u64,
+    pub acquire_timeout_ms: u64,
+    pub statement_timeout_ms: u64,
     pub key_file: Option<PathBuf>,
     pub group_wait_ms: u64,
     pub group_rows_max: u64,
     pub poll_ms: u64,
+}
+
+impl std::fmt::Debug for StoreSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let url = crate::store::shown_url(&self.url);
+        f.debug_struct("StoreSettings").field("url", &url).field("key_file", &self.key_file).finish_non_exhaustive()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]

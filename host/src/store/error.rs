@@ -26,6 +26,12 @@ pub enum StoreError {
         /// The newest that this program knows.
         known: i64,
     },
+    /// The database server cannot hold a store.
+    #[error("the database cannot hold a store: {reason}")]
+    Unsuitable {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// A call failed in the database.
     #[error("the store failed to {doing}")]
     Database {

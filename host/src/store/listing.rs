@@ -3,6 +3,10 @@
 
 use crate::message::{AccountId, Firing, HookId, ModuleId, Object, UnixMs};
 
+/// From an attempt's begin to its row: the longest request (two minutes, `firing.request_timeout_ms_max`), the queue
+/// in front of the store, and clocks of nodes that differ.
+pub(super) const RECORDED_WITHIN_MS: u64 = 300_000;
+
 /// Which attempts to list, newest first.
 #[derive(Clone, Debug)]
 pub struct AttemptQuery {

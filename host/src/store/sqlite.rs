@@ -28,11 +28,12 @@ mod upkeep;
 use std::sync::{Arc, atomic::AtomicUsize};
 
 use async_trait::async_trait;
-use sqlx::{Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, SqlitePool, Transaction, sqlite::SqliteRow};
 
 use super::{
     AttemptQuery, AttemptRow, Changes, Claim, DeadLetter, DeadLetterQuery, DueHook, Entry, FiringCounts, HookChange,
-    ModuleRecord, Notice, ResendJob, Saved, Store, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow,
+    ModuleRecord, Notice, ResendJob, Saved, Store, StoreResult, UndeliveredQuery, UndeliveredRow,
+    columns::{Columns, failed},
 };
 use crate::{
     account::{Account, AccountFields, AccountRecord, KeyRecord},
@@ -64,39 +65,22 @@ impl SqliteStore {
     }
 }
 
-/// A driver's error with what was being done.
-fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |source| StoreError::Database { doing, source }
-}
+impl Columns for SqliteRow {
+    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
 
-/// Times and counts as SQLite has them.
-fn signed(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
+    fn document(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
 
-/// … and back.
-fn unsigned(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
-}
+    fn number(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get(column)
+    }
 
-/// JSON for a column.
-fn json(value: &impl serde::Serialize) -> String {
-    // Only maps with keys that are no text cannot be written, and there are none in what is stored.
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// A JSON column, read back.
-fn parsed<T: serde::de::DeserializeOwned>(what: &'static str, id: &str, text: &str) -> StoreResult<T> {
-    serde_json::from_str(text).map_err(|error| StoreError::Unreadable {
-        what,
-        id: id.to_owned(),
-        reason: error.to_string(),
-    })
-}
-
-/// Rows into values; the first that cannot be read ends it.
-fn each<T>(rows: Vec<SqliteRow>, read: impl Fn(&SqliteRow) -> StoreResult<T>) -> StoreResult<Vec<T>> {
-    rows.iter().map(read).collect()
+    fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
+        self.try_get(column)
+    }
 }
 
 #[async_trait]

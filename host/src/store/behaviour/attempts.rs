@@ -2,6 +2,8 @@
 
 use super::*;
 
+const DAY_MS: u64 = 86_400_000;
+
 pub(crate) async fn records_attempts_with_their_firings(store: SharedStore) {
     let group: Vec<Entry> = (0..700)
         .map(|n| Entry {
@@ -39,16 +41,23 @@ pub(crate) async fn an_empty_group_is_fine(store: SharedStore) {
 }
 
 pub(crate) async fn prunes_what_is_old(store: SharedStore) {
-    let mut group: Vec<Entry> = (0..1200).map(|n| failure(attempt(n, "h1", NOW + n))).collect();
-    for (n, at_ms) in [(1, NOW), (2, NOW + 1500)] {
+    // A store may drop attempts by whole days, so those that stay began on the day after.
+    let next_day = (NOW / DAY_MS + 1) * DAY_MS;
+    let at_ms = |n: u64| if n < 1100 { NOW + n } else { next_day + n };
+    let mut group: Vec<Entry> = (0..1200).map(|n| failure(attempt(n, "h1", at_ms(n)))).collect();
+    for (n, at_ms) in [(1, NOW), (2, next_day)] {
         let firing = firing(n, "h1", None);
         group.extend(change(FiringChange::Undelivered { firing, reason: "404".into(), at_ms }));
     }
     store.commit(&group).await.expect("committed");
-    assert_eq!(store.prune_attempts(NOW + 1100).await.expect("pruned"), 1100);
-    assert_eq!(store.attempts(&AttemptQuery::newest("a1".into(), None, 1000)).await.expect("read").len(), 100);
+    assert_eq!(store.prune_attempts(next_day).await.expect("pruned"), 1100);
+    let left = store.attempts(&AttemptQuery::newest("a1".into(), None, 1000)).await.expect("read");
+    assert_eq!(left.len(), 100);
     assert_eq!(counts(&store).await, (0, 1));
-    assert_eq!(store.prune_attempts(NOW + 1100).await.expect("pruned"), 0);
+    assert_eq!(store.prune_attempts(next_day).await.expect("pruned"), 0);
+    // What is recorded late of a day that has gone is kept, until it goes too.
+    store.commit(&[failure(attempt(1, "h1", NOW))]).await.expect("committed");
+    assert_eq!(store.prune_attempts(next_day).await.expect("pruned"), 1);
 }
 
 /// The numbers of the attempts, newest first.

@@ -105,3 +105,58 @@ pub(crate) async fn warns_of_a_hook_once_a_spell(store: SharedStore) {
     assert!(!warned().await, "it is disabled");
     assert_eq!(store.notices(10).await.expect("read").len(), 4);
 }
+
+/// Ids, names and reasons come from messages and receivers, who write what they like.
+pub(crate) async fn keeps_texts_of_every_kind(store: SharedStore) {
+    let strange = |text: &str| format!("{text}\0\u{FFFF}0'\";--\\☎");
+    let id = strange("a1");
+    let (account_id, hook_id) = (AccountId::from(id.as_str()), HookId::from(strange("h1")));
+    let named = Account { name: strange("n"), ..account(&id, &[&strange("root")]) };
+    let root = account(&strange("root"), &[]);
+    store.put_accounts(&[root.clone(), named.clone()], NOW).await.expect("written");
+    assert_eq!(store.account(&account_id).await.expect("read").expect("it is there").account, named);
+    let below = store.accounts_below(&root.id, false, None, 10).await.expect("read");
+    assert_eq!(below.iter().map(|record| &record.account.id).collect::<Vec<_>>(), [&account_id]);
+    assert_eq!(store.accounts_named("name", &named.name).await.expect("read"), std::slice::from_ref(&account_id));
+    let with = |key: &str, value: &str| object(json!({"name": named.name, key: value}));
+    for key in ["realm", "other"] {
+        let document = with(key, &id);
+        let fields = AccountFields { id: account_id.clone(), document, is_reseller: false };
+        store.put_account_fields(&[fields]).await.expect("written");
+        assert_eq!(store.accounts_named(key, &id).await.expect("read"), std::slice::from_ref(&account_id), "{key}");
+        assert_eq!(store.accounts_named(key, "a1").await.expect("read"), [], "{key}");
+    }
+
+    let record = HookRecord { id: hook_id.clone(), disabled_message: Some(strange("m")), ..hook("", &id) };
+    let record = HookRecord { document: object(json!({"uri": strange("u"), "z": 1, "a": strange("")})), ..record };
+    store.put_hook(&record, NOW).await.expect("written");
+    let read = store.hook(&hook_id).await.expect("read").expect("it is there");
+    let written = |record: &HookRecord| serde_json::to_string(&record.document).expect("it is JSON");
+    assert_eq!((written(&read), read), (written(&record), record.clone()), "the fields in their order, too");
+    store.put_number(&strange("+1"), &account_id).await.expect("written");
+    assert_eq!(store.numbers().await.expect("read"), [(strange("+1"), account_id.clone())]);
+
+    let mut kept = firing(1, hook_id.as_str(), None);
+    kept.target = Target::Stored(account_id.clone(), hook_id.clone());
+    let tried = Attempt {
+        account: account_id.clone(),
+        outcome: Outcome::Failed { fault: Fault::Connection, detail: strange("refused") },
+        ..attempt(1, hook_id.as_str(), NOW)
+    };
+    let given_up = FiringChange::Undelivered { firing: kept, reason: strange("r"), at_ms: NOW };
+    store
+        .commit(&[Entry { attempt: Some(tried), counts_as_failure: true, change: given_up }])
+        .await
+        .expect("committed");
+    let of = Some(hook_id.clone());
+    assert_eq!(store.attempts(&AttemptQuery::newest(account_id.clone(), of.clone(), 9)).await.expect("read").len(), 1);
+    let listed = store.undelivered(&UndeliveredQuery::newest(account_id.clone(), of, 9)).await.expect("read");
+    assert_eq!((listed.len(), &listed[0].reason), (1, &strange("r")));
+    assert_eq!(store.failing_hooks(&account_id, 0, None, 9).await.expect("read"), [(hook_id.clone(), 1)]);
+    assert_eq!(store.keep_value("key", &id).await.expect("kept"), id);
+    assert_eq!(store.kept_value("key").await.expect("read"), Some(id.clone()));
+    assert!(store.disable_hook(&hook_id, &strange("off"), &[], NOW).await.expect("disabled"));
+    assert!(store.delete_account(&account_id, NOW).await.expect("deleted"));
+    assert_eq!(store.numbers().await.expect("read"), []);
+    assert_eq!(counts(&store).await, (0, 0));
+}

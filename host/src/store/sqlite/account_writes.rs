@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{SqliteStore, accounts::record, failed, json, signed};
+use super::SqliteStore;
 use crate::{
     account::{Account, AccountFields, AccountRecord},
     message::{AccountId, Object, UnixMs},
-    store::{Notice, Saved, StoreResult},
+    store::{
+        Notice, Saved, StoreResult,
+        columns::{failed, json, signed},
+        rows::account_record,
+        saving::{Standing, named, revision_over, same_account},
+    },
 };
 
 const WRITE: &str = "write an account";
@@ -90,16 +95,14 @@ impl SqliteStore {
         notices: &[Notice],
     ) -> StoreResult<Saved> {
         let mut transaction = self.begin(WRITE).await?;
-        let revision = match (based_on, stored(&mut transaction, &record.account.id).await?) {
-            (None, None) => 1,
-            (None, Some((stored, true))) => stored.revision + 1,
-            (Some(base), Some((stored, false))) if stored.revision == base => {
-                if same(&stored, record) {
-                    return Ok(Saved::Done(base));
-                }
-                base + 1
-            }
-            _ => return Ok(Saved::Conflict),
+        let standing = stored(&mut transaction, &record.account.id).await?.map(|(stored, deleted)| Standing {
+            revision: stored.revision,
+            deleted,
+            same: same_account(&stored, record),
+        });
+        let revision = match revision_over(based_on, standing.as_ref()) {
+            Ok(revision) => revision,
+            Err(saved) => return Ok(saved),
         };
         if based_on.is_none() && !parent_is_in_place(&mut transaction, &record.account.tree).await? {
             return Ok(Saved::Conflict);
@@ -138,7 +141,7 @@ impl SqliteStore {
         let mut moved = Vec::new();
         let mut changes = false;
         for (record, stored) in records.iter().zip(&before) {
-            if !same(stored, record) {
+            if !same_account(stored, record) {
                 changes = true;
                 write(&mut transaction, record, stored.revision + 1).await?;
             }
@@ -241,21 +244,7 @@ async fn stored(
     .fetch_optional(&mut **transaction)
     .await
     .map_err(&doing)?;
-    row.map(|row| Ok((record(&row)?, row.try_get("deleted").map_err(&doing)?))).transpose()
-}
-
-/// Whether writing the one over the other would change nothing.
-fn same(stored: &AccountRecord, record: &AccountRecord) -> bool {
-    stored.account == record.account
-        && stored.is_reseller == record.is_reseller
-        && json(&stored.document) == json(&named(record))
-}
-
-/// The document with the account's name in it.
-fn named(record: &AccountRecord) -> Object {
-    let mut document = record.document.clone();
-    document.insert("name".into(), record.account.name.as_str().into());
-    document
+    row.map(|row| Ok((account_record(&row)?, row.try_get("deleted").map_err(&doing)?))).transpose()
 }
 
 /// Whether the account above is there, at the place that the tree says; a root needs none.

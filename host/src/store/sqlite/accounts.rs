@@ -1,40 +1,21 @@
 //! Accounts: what is listed, and how one is found. Writing them has a file of its own.
 
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::Row;
 
-use super::{SqliteStore, each, failed, parsed, unsigned};
+use super::SqliteStore;
 use crate::{
     account::{Account, AccountRecord},
     message::AccountId,
-    store::{Changes, StoreResult},
+    store::{
+        Changes, StoreResult,
+        columns::{each, failed},
+        rows::{account, account_record},
+    },
 };
 
 const READ: &str = "read accounts";
 /// Accounts of one name that are given: whoever asks wants one, or to know that there are several.
 const NAMESAKES: u32 = 10;
-
-fn account(row: &SqliteRow) -> StoreResult<Account> {
-    let doing = failed(READ);
-    let id: String = row.try_get("id").map_err(&doing)?;
-    Ok(Account {
-        tree: parsed("account", &id, row.try_get("tree").map_err(&doing)?)?,
-        name: row.try_get("name").map_err(&doing)?,
-        reseller: row.try_get::<Option<String>, _>("reseller").map_err(&doing)?.map(AccountId::from),
-        id: id.into(),
-    })
-}
-
-pub(super) fn record(row: &SqliteRow) -> StoreResult<AccountRecord> {
-    let doing = failed(READ);
-    let account = account(row)?;
-    Ok(AccountRecord {
-        document: parsed("account", account.id.as_str(), row.try_get("document").map_err(&doing)?)?,
-        is_reseller: row.try_get("is_reseller").map_err(&doing)?,
-        revision: row.try_get("revision").map_err(&doing)?,
-        created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
-        account,
-    })
-}
 
 impl SqliteStore {
     pub(super) async fn list_accounts(&self) -> StoreResult<Vec<Account>> {
@@ -82,7 +63,7 @@ impl SqliteStore {
         .fetch_optional(&self.readers)
         .await
         .map_err(failed(READ))?;
-        row.as_ref().map(record).transpose()
+        row.as_ref().map(account_record).transpose()
     }
 
     pub(super) async fn list_accounts_below(
@@ -107,7 +88,7 @@ impl SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(failed(READ))?;
-        each(rows, record)
+        each(rows, account_record)
     }
 
     pub(super) async fn find_accounts_named(&self, field: &str, text: &str) -> StoreResult<Vec<AccountId>> {

@@ -6,31 +6,20 @@
 //! range. "Long" is [`RECORDED_WITHIN_MS`]; a row that was recorded later than that after its begin (a process that
 //! stood still for minutes, a clock that was set back) may be missed at the edge of a range.
 
-use sqlx::{Row, sqlite::SqliteRow};
-
-use super::{PRUNED_AT_ONCE, SqliteStore, each, failed, parsed, signed};
+use super::{PRUNED_AT_ONCE, SqliteStore};
 use crate::{
     attempt::Attempt,
     message::{AccountId, HookId, UnixMs},
-    store::{AttemptQuery, AttemptRow, StoreResult},
+    store::{
+        AttemptQuery, AttemptRow, StoreResult,
+        columns::{each, failed, signed},
+        listing::RECORDED_WITHIN_MS,
+        rows::attempt,
+    },
 };
 
 const READ: &str = "read attempts";
 const PRUNE: &str = "prune attempts";
-/// From an attempt's begin to its row: the longest request (two minutes, `firing.request_timeout_ms_max`), the queue
-/// in front of the store, and clocks of nodes that differ.
-const RECORDED_WITHIN_MS: u64 = 300_000;
-
-fn attempt(row: &SqliteRow) -> StoreResult<AttemptRow> {
-    let doing = failed(READ);
-    let id: String = row.try_get("id").map_err(&doing)?;
-    let payload: Option<String> = row.try_get("payload").map_err(&doing)?;
-    Ok(AttemptRow {
-        cursor: row.try_get("seq").map_err(&doing)?,
-        document: parsed("attempt", &id, row.try_get("document").map_err(&doing)?)?,
-        payload: payload.map(|payload| parsed("attempt", &id, &payload)).transpose()?,
-    })
-}
 
 impl SqliteStore {
     pub(super) async fn list_attempts(&self, query: &AttemptQuery) -> StoreResult<Vec<AttemptRow>> {

@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{SqliteStore, each, failed, json, unsigned};
+use super::SqliteStore;
 use crate::{
     message::{HookId, WebhookId},
     store::{
         StoreResult,
         audit::{AttemptOutline, Audit, CameTo, FiringOutline, HookStands},
+        columns::{each, failed, json, unsigned},
     },
 };
 

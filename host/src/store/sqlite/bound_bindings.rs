@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{SqliteStore, failed};
+use super::SqliteStore;
 use crate::store::{
     StoreResult,
     bound_bindings::{Bound, BoundBindings},
+    columns::failed,
 };
 
 const NOTE: &str = "note what is bound";

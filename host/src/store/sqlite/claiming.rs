@@ -5,10 +5,14 @@
 
 use sqlx::Row;
 
-use super::{SqliteStore, failed, firings::firing, json, signed, unsigned};
+use super::SqliteStore;
 use crate::{
     message::{AccountId, Firing, LeaseToken, UnixMs, WebhookId},
-    store::{Claim, DueHook, StoreError, StoreResult},
+    store::{
+        Claim, DueHook, StoreError, StoreResult,
+        columns::{failed, json, signed, unsigned},
+        rows::firing,
+    },
 };
 
 const CLAIM: &str = "claim firings";

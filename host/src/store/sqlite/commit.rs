@@ -10,11 +10,15 @@ use std::sync::{Arc, LazyLock, atomic::Ordering};
 
 use sqlx::{AssertSqlSafe, Sqlite, Transaction, query::Query, sqlite::SqliteArguments};
 
-use super::{SqliteStore, failed, json, signed};
+use super::SqliteStore;
 use crate::{
     attempt::{Attempt, record},
-    message::{Firing, LeaseToken, Target, UnixMs, WebhookId},
-    store::{Entry, FiringChange, StoreResult},
+    message::Target,
+    store::{
+        Entry, StoreResult,
+        columns::{failed, json, signed},
+        group_plan::Plan,
+    },
 };
 
 const COMMIT: &str = "record attempts";
@@ -103,64 +107,6 @@ static REMOVE: LazyLock<Statements> = LazyLock::new(|| {
         ") AS v CROSS JOIN firings AS f ON f.id = v.column1 WHERE f.lease = v.column2)",
     )
 });
-
-const WAITING: i64 = 0;
-const UNDELIVERED: i64 = 1;
-
-/// A firing as it shall stand in the store.
-struct Kept<'a> {
-    firing: &'a Firing,
-    state: i64,
-    due_ms: UnixMs,
-    reason: Option<&'a str>,
-}
-
-/// A group, sorted by kind of statement.
-#[derive(Default)]
-struct Plan<'a> {
-    attempts: Vec<&'a Attempt>,
-    failures: Vec<&'a Attempt>,
-    new: Vec<Kept<'a>>,
-    changed: Vec<(&'a LeaseToken, Kept<'a>)>,
-    delivered: Vec<(&'a WebhookId, &'a LeaseToken)>,
-}
-
-impl<'a> Plan<'a> {
-    fn new(group: &'a [Entry]) -> Self {
-        let mut plan = Plan::default();
-        plan.attempts.reserve(group.len());
-        for entry in group {
-            if let Some(attempt) = &entry.attempt {
-                plan.attempts.push(attempt);
-                if entry.counts_as_failure {
-                    plan.failures.push(attempt);
-                }
-            }
-            match &entry.change {
-                FiringChange::None => {}
-                FiringChange::Wait { firing, due_ms } => {
-                    plan.keep(Kept { firing, state: WAITING, due_ms: *due_ms, reason: None });
-                }
-                FiringChange::Park { firing, until_ms } => {
-                    plan.new.push(Kept { firing, state: WAITING, due_ms: *until_ms, reason: None });
-                }
-                FiringChange::Delivered { id, lease } => plan.delivered.push((id, lease)),
-                FiringChange::Undelivered { firing, reason, at_ms } => {
-                    plan.keep(Kept { firing, state: UNDELIVERED, due_ms: *at_ms, reason: Some(reason) });
-                }
-            }
-        }
-        plan
-    }
-
-    /// One that was stored is changed by its lease; one that never was is put in.
-    fn keep(&mut self, kept: Kept<'a>) {
-        match &kept.firing.lease {
-            Some(lease) => self.changed.push((lease, kept)),
-            None => self.new.push(kept),
-        }
-    }
-}
 
 impl SqliteStore {
     pub(super) async fn commit_group(&self, group: &[Entry]) -> StoreResult<()> {

@@ -1,30 +1,18 @@
 //! Messages that modules failed on.
 
-use sqlx::{Row, sqlite::SqliteRow};
-
-use super::{PRUNED_AT_ONCE, SqliteStore, each, failed, json, parsed, signed, unsigned};
+use super::{PRUNED_AT_ONCE, SqliteStore};
 use crate::{
     message::{AccountId, ModuleId, UnixMs},
-    store::{DeadLetter, DeadLetterQuery, StoreResult},
+    store::{
+        DeadLetter, DeadLetterQuery, StoreResult,
+        columns::{each, failed, json, signed, unsigned},
+        rows::dead_letter,
+    },
 };
 
 const READ: &str = "read dead letters";
 const KEEP: &str = "keep dead letters";
 const PRUNE: &str = "prune dead letters";
-
-fn letter(row: &SqliteRow) -> StoreResult<DeadLetter> {
-    let doing = failed(READ);
-    let id: i64 = row.try_get("id").map_err(&doing)?;
-    Ok(DeadLetter {
-        id,
-        at_ms: unsigned(row.try_get("at_ms").map_err(&doing)?),
-        module: row.try_get::<Option<String>, _>("module").map_err(&doing)?.map(ModuleId::from),
-        module_version: row.try_get("module_version").map_err(&doing)?,
-        reason: row.try_get("reason").map_err(&doing)?,
-        owner: row.try_get::<Option<String>, _>("owner").map_err(&doing)?.map(AccountId::from),
-        message: parsed("dead letter", &id.to_string(), row.try_get("message").map_err(&doing)?)?,
-    })
-}
 
 impl SqliteStore {
     pub(super) async fn write_dead_letters(&self, letters: &[DeadLetter]) -> StoreResult<Vec<i64>> {
@@ -81,7 +69,7 @@ impl SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(failed(READ))?;
-        each(rows, letter)
+        each(rows, dead_letter)
     }
 
     pub(super) async fn find_dead_letter(&self, id: i64) -> StoreResult<Option<DeadLetter>> {
@@ -92,7 +80,7 @@ impl SqliteStore {
         .fetch_optional(&self.readers)
         .await
         .map_err(failed(READ))?;
-        row.as_ref().map(letter).transpose()
+        row.as_ref().map(dead_letter).transpose()
     }
 
     pub(super) async fn count_dead_letters(&self, module: &ModuleId) -> StoreResult<u64> {

@@ -1,50 +1,19 @@
 //! Stored firings: reading, counting, listing, sending again.
 
-use std::sync::Arc;
-
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{PRUNED_AT_ONCE, SqliteStore, failed, json, parsed, signed, unsigned};
+use super::{PRUNED_AT_ONCE, SqliteStore};
 use crate::{
-    message::{Firing, HookId, LeaseToken, Target, UnixMs, WebhookId},
-    store::{FiringCounts, ResendJob, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow},
+    message::{Firing, HookId, Target, UnixMs, WebhookId},
+    store::{
+        FiringCounts, ResendJob, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow,
+        columns::{failed, json, signed, unsigned},
+        rows::undelivered,
+    },
 };
 
 const READ: &str = "read firings";
 const AGAIN: &str = "send firings again";
-
-/// A firing from a row with all that is kept of it.
-pub(super) fn firing(row: &SqliteRow) -> StoreResult<Firing> {
-    let doing = failed(READ);
-    let id: String = row.try_get("id").map_err(&doing)?;
-    let inline: Option<String> = row.try_get("inline").map_err(&doing)?;
-    let target = match inline {
-        Some(hook) => Target::Inline(Arc::new(parsed("firing", &id, &hook)?)),
-        None => Target::Stored(
-            row.try_get::<String, _>("account").map_err(&doing)?.into(),
-            row.try_get::<String, _>("hook").map_err(&doing)?.into(),
-        ),
-    };
-    Ok(Firing {
-        target,
-        event: Arc::new(parsed("firing", &id, row.try_get("event").map_err(&doing)?)?),
-        tries: row.try_get("tries").map_err(&doing)?,
-        created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
-        lease: row.try_get::<Option<String>, _>("lease").map_err(&doing)?.map(LeaseToken),
-        id: id.into(),
-    })
-}
-
-fn undelivered(row: &SqliteRow) -> StoreResult<UndeliveredRow> {
-    let doing = failed(READ);
-    let ended_ms = unsigned(row.try_get("due_ms").map_err(&doing)?);
-    Ok(UndeliveredRow {
-        cursor: (ended_ms, row.try_get("seq").map_err(&doing)?),
-        firing: Firing { lease: None, ..firing(row)? },
-        reason: row.try_get::<Option<String>, _>("reason").map_err(&doing)?.unwrap_or_default(),
-        ended_ms,
-    })
-}
 
 impl SqliteStore {
     pub(super) async fn count_firings(&self, hook: Option<&HookId>) -> StoreResult<FiringCounts> {

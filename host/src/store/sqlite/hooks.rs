@@ -1,13 +1,18 @@
 //! Hooks, and how one is switched off.
 
 use serde_json::Value;
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, Transaction};
 
-use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
+use super::SqliteStore;
 use crate::{
     hook::HookRecord,
     message::{AccountId, HookId, Object, UnixMs},
-    store::{Changes, HookChange, Notice, Saved, StoreResult},
+    store::{
+        Changes, HookChange, Notice, Saved, StoreResult,
+        columns::{each, failed, json, parsed, signed, unsigned},
+        rows,
+        saving::{Standing, revision_over, same_hook},
+    },
 };
 
 const READ: &str = "read hooks";
@@ -16,20 +21,6 @@ const DELETE: &str = "delete a hook";
 /// Why firings that waited end undelivered.
 const HOOK_DELETED: &str = "the hook was deleted";
 const HOOK_DISABLED: &str = "the hook was disabled";
-
-fn record(row: &SqliteRow) -> StoreResult<HookRecord> {
-    let doing = failed(READ);
-    let id: String = row.try_get("id").map_err(&doing)?;
-    Ok(HookRecord {
-        account: row.try_get::<String, _>("account").map_err(&doing)?.into(),
-        document: parsed("hook", &id, row.try_get("document").map_err(&doing)?)?,
-        disabled_message: row.try_get("disabled_message").map_err(&doing)?,
-        secrets: parsed("hook", &id, row.try_get("secrets").map_err(&doing)?)?,
-        revision: row.try_get("revision").map_err(&doing)?,
-        created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
-        id: id.into(),
-    })
-}
 
 impl SqliteStore {
     pub(super) async fn find_hook(&self, id: &HookId) -> StoreResult<Option<HookRecord>> {
@@ -41,7 +32,7 @@ impl SqliteStore {
         .fetch_optional(&self.readers)
         .await
         .map_err(failed(READ))?;
-        row.as_ref().map(record).transpose()
+        row.as_ref().map(rows::hook).transpose()
     }
 
     pub(super) async fn write_hooks(&self, records: &[HookRecord], now_ms: UnixMs) -> StoreResult<Vec<bool>> {
@@ -103,24 +94,19 @@ impl SqliteStore {
         .fetch_optional(&mut *transaction)
         .await
         .map_err(&doing)?;
-        let stored = match &row {
-            Some(row) => Some((record(row)?, row.try_get("deleted").map_err(&doing)?)),
+        let standing = match &row {
+            Some(row) => {
+                let (stored, deleted): (HookRecord, bool) = (rows::hook(row)?, row.try_get("deleted").map_err(&doing)?);
+                if !deleted && stored.account != new.account {
+                    return Ok(Saved::Conflict);
+                }
+                Some(Standing { revision: stored.revision, deleted, same: same_hook(&stored, new) })
+            }
             None => None,
         };
-        let revision = match (based_on, stored) {
-            (None, None) => 1,
-            (None, Some((stored, true))) => stored.revision + 1,
-            (Some(base), Some((stored, false))) if stored.revision == base && stored.account == new.account => {
-                // As texts, because the order of the fields is the tenant's.
-                let same = json(&stored.document) == json(&new.document)
-                    && stored.disabled_message == new.disabled_message
-                    && stored.secrets == new.secrets;
-                if same {
-                    return Ok(Saved::Done(base));
-                }
-                base + 1
-            }
-            _ => return Ok(Saved::Conflict),
+        let revision = match revision_over(based_on, standing.as_ref()) {
+            Ok(revision) => revision,
+            Err(saved) => return Ok(saved),
         };
         sqlx::query(
             "INSERT INTO hooks (id, account, document, disabled_message, secrets, revision, created_ms, change)
@@ -177,7 +163,7 @@ impl SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(failed(READ))?;
-        each(rows, record)
+        each(rows, rows::hook)
     }
 
     pub(super) async fn remove_hook(&self, id: &HookId, notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool> {
@@ -232,7 +218,7 @@ impl SqliteStore {
             None => cursor,
         };
         let changes = each(rows, |row| {
-            let record = record(row)?;
+            let record = rows::hook(row)?;
             Ok(match row.try_get("deleted").map_err(&doing)? {
                 true => HookChange::Deleted(record.account, record.id),
                 false => HookChange::Saved(record),

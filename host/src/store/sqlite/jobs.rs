@@ -3,48 +3,20 @@
 //! A claimed job is left alone until its lease ends. Each page that is sent makes the lease last as long again as it
 //! was claimed for, so that a job is taken over only from a process that has stopped working at it.
 
-use serde::{Serialize, de::DeserializeOwned};
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{Sqlite, Transaction};
 
-use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
+use super::SqliteStore;
 use crate::{
     message::{AccountId, HookId, UnixMs},
-    store::{ResendJob, StoreResult},
+    store::{
+        ResendJob, StoreResult,
+        columns::{each, failed, signed, word},
+        rows::job,
+    },
 };
 
 const READ: &str = "read jobs";
 const WRITE: &str = "write a job";
-
-/// A value that serde writes as one word, as that word.
-fn word(value: &impl Serialize) -> String {
-    json(value).trim_matches('"').to_owned()
-}
-
-/// … and back.
-fn value_of<T: DeserializeOwned>(id: &str, word: &str) -> StoreResult<T> {
-    parsed("job", id, &json(&word))
-}
-
-fn job(row: &SqliteRow) -> StoreResult<ResendJob> {
-    let doing = failed(READ);
-    let time = |column| row.try_get(column).map(unsigned).map_err(&doing);
-    let id: String = row.try_get("id").map_err(&doing)?;
-    Ok(ResendJob {
-        account: row.try_get::<String, _>("account").map_err(&doing)?.into(),
-        hook: row.try_get::<Option<String>, _>("hook").map_err(&doing)?.map(HookId::from),
-        from_ms: time("from_ms")?,
-        to_ms: time("to_ms")?,
-        outcome: value_of(&id, row.try_get("outcome").map_err(&doing)?)?,
-        state: value_of(&id, row.try_get("state").map_err(&doing)?)?,
-        progress: row.try_get("progress").map_err(&doing)?,
-        resent: time("resent")?,
-        skipped: time("skipped")?,
-        reason: row.try_get("reason").map_err(&doing)?,
-        created_ms: time("created_ms")?,
-        updated_ms: time("updated_ms")?,
-        id,
-    })
-}
 
 impl SqliteStore {
     pub(super) async fn write_job(&self, job: &ResendJob) -> StoreResult<()> {

@@ -1,30 +1,20 @@
 //! API keys, by their hashes.
 
-use sqlx::{Row, sqlite::SqliteRow};
-
-use super::{SqliteStore, each, failed, signed, unsigned};
+use super::SqliteStore;
 use crate::{
     account::KeyRecord,
     message::{AccountId, UnixMs},
-    store::StoreResult,
+    store::{
+        StoreResult,
+        columns::{each, failed, signed},
+        rows::key,
+    },
 };
 
 const READ: &str = "read keys";
 const WRITE: &str = "write a key";
 /// How exactly it is kept when a key was last used; each use would else be a commit.
 const USE_MS: u64 = 60_000;
-
-fn key(row: &SqliteRow) -> StoreResult<KeyRecord> {
-    let doing = failed(READ);
-    Ok(KeyRecord {
-        id: row.try_get("id").map_err(&doing)?,
-        hash: row.try_get("hash").map_err(&doing)?,
-        account: row.try_get::<String, _>("account").map_err(&doing)?.into(),
-        name: row.try_get("name").map_err(&doing)?,
-        created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
-        last_used_ms: row.try_get::<Option<i64>, _>("last_used_ms").map_err(&doing)?.map(unsigned),
-    })
-}
 
 impl SqliteStore {
     pub(super) async fn write_keys(&self, keys: &[KeyRecord]) -> StoreResult<Vec<bool>> {

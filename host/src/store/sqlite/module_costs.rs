@@ -1,14 +1,16 @@
 //! What calls of modules cost.
 
 use async_trait::async_trait;
-use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
+use sqlx::QueryBuilder;
 
-use super::{SqliteStore, failed, signed, unsigned};
+use super::SqliteStore;
 use crate::{
     message::AccountId,
     store::{
         StoreResult,
+        columns::{failed, signed},
         module_costs::{CostLine, CostQuery, CostSums, Day, ModuleCosts},
+        rows::cost_line,
     },
 };
 
@@ -18,25 +20,6 @@ const WRITE: &str = "add up what modules cost";
 /// Whom a line is charged to, as a column: there is no account of an empty name.
 fn charged(account: Option<&AccountId>) -> &str {
     account.map_or("", AccountId::as_str)
-}
-
-fn line(row: &SqliteRow) -> StoreResult<(CostLine, CostSums)> {
-    let doing = failed(READ);
-    let number = |name: &str| row.try_get::<i64, _>(name).map(unsigned).map_err(&doing);
-    let account: String = row.try_get("account").map_err(&doing)?;
-    let line = CostLine {
-        day: Day::try_from(number("day")?).unwrap_or(Day::MAX),
-        account: (!account.is_empty()).then(|| account.into()),
-        module: row.try_get::<String, _>("module").map_err(&doing)?.into(),
-    };
-    let sums = CostSums {
-        calls: number("calls")?,
-        fuel: number("fuel")?,
-        time_us: number("time_us")?,
-        faults: number("faults")?,
-        memory_bytes_max: number("memory_bytes_max")?,
-    };
-    Ok((line, sums))
 }
 
 #[async_trait]
@@ -86,7 +69,7 @@ impl ModuleCosts for SqliteStore {
         }
         sql.push(" ORDER BY day DESC, account DESC, module DESC LIMIT ").push_bind(query.limit);
         let rows = sql.build().fetch_all(&self.readers).await.map_err(failed(READ))?;
-        rows.iter().map(line).collect()
+        rows.iter().map(cost_line).collect()
     }
 
     async fn prune_module_costs(&self, before: Day) -> StoreResult<u64> {

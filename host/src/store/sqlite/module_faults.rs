@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use sqlx::{Row, Sqlite, Transaction};
 
-use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
+use super::SqliteStore;
 use crate::{
     message::{ModuleId, UnixMs},
     store::{
         Notice, StoreResult,
+        columns::{each, failed, json, parsed, signed, unsigned},
         module_faults::{Component, Faults, KEPT_PER_MODULE, ModuleFaults},
         registered_modules::Quarantine,
     },

@@ -2,10 +2,13 @@
 
 use sqlx::{Sqlite, Transaction};
 
-use super::{SqliteStore, failed, json};
+use super::SqliteStore;
 use crate::{
     message::AccountId,
-    store::{Changes, StoreResult},
+    store::{
+        Changes, StoreResult,
+        columns::{failed, json},
+    },
 };
 
 const READ: &str = "read numbers";

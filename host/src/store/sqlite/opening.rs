@@ -12,8 +12,8 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::{SqliteStore, failed};
-use crate::store::{StoreError, StoreResult};
+use super::SqliteStore;
+use crate::store::{StoreError, StoreResult, columns::failed};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -92,7 +92,10 @@ impl SqliteStore {
 fn file_of(url: &str) -> StoreResult<PathBuf> {
     let refuse = |remedy: String| StoreError::Open { url: url.to_owned(), remedy, source: None };
     let Some(rest) = url.strip_prefix("sqlite:") else {
-        return Err(refuse("write sqlite:PATH".into()));
+        // What is there may hold a password.
+        let url = url.split(':').next().unwrap_or_default().to_owned();
+        let remedy = "write sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE".to_owned();
+        return Err(StoreError::Open { url, remedy, source: None });
     };
     let path = rest.strip_prefix("//").unwrap_or(rest);
     if path.is_empty() {

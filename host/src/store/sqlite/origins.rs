@@ -1,33 +1,16 @@
 //! What came from KAZOO's CouchDB.
 
-use async_trait::async_trait;
-use sqlx::{Row, sqlite::SqliteRow};
-
-use super::{SqliteStore, failed};
+use super::SqliteStore;
 use crate::store::{
-    StoreError, StoreResult,
+    StoreResult,
+    columns::failed,
     origins::{Origin, Origins, Thing},
+    rows::origin,
 };
+use async_trait::async_trait;
 
 const READ: &str = "read where things came from";
 const WRITE: &str = "note where things came from";
-
-fn origin(row: &SqliteRow) -> StoreResult<Origin> {
-    let doing = failed(READ);
-    let (kind, id): (String, String) = (row.try_get("kind").map_err(&doing)?, row.try_get("id").map_err(&doing)?);
-    let thing = Thing::of(&kind, id.clone()).ok_or_else(|| StoreError::Unreadable {
-        what: "origin",
-        id,
-        reason: format!("there is no kind {kind:?}"),
-    })?;
-    Ok(Origin {
-        thing,
-        account: row.try_get::<String, _>("account").map_err(&doing)?.into(),
-        database: row.try_get("database").map_err(&doing)?,
-        document: row.try_get("document").map_err(&doing)?,
-        revision: row.try_get("revision").map_err(&doing)?,
-    })
-}
 
 #[async_trait]
 impl Origins for SqliteStore {

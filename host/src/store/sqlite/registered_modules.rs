@@ -1,18 +1,19 @@
 //! Modules and transforms of accounts, and their components.
 
 use async_trait::async_trait;
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, Transaction};
 
-use super::{SqliteStore, each, failed, json, parsed, signed, unsigned};
+use super::SqliteStore;
 use crate::{
     message::AccountId,
-    module::Kind,
     store::{
-        Changes, Notice, Saved, StoreError, StoreResult,
+        Changes, Notice, Saved, StoreResult,
+        columns::{each, failed, json, signed, unsigned},
         registered_modules::{
             Kept, ModuleChange, ModuleVersion, Quarantine, RegisteredModule, RegisteredModules, VersionBounds,
             VersionDeleted,
         },
+        rows::{module_version, registered_module},
     },
 };
 
@@ -20,57 +21,6 @@ const READ: &str = "read registered modules";
 const WRITE: &str = "write a registered module";
 const DELETE: &str = "delete a registered module";
 const KEEP: &str = "keep a version of a module";
-
-fn kind(what: &'static str, id: &str, word: &str) -> StoreResult<Kind> {
-    let unreadable =
-        || StoreError::Unreadable { what, id: id.to_owned(), reason: format!("there is no kind {word:?}") };
-    Kind::of(word).ok_or_else(unreadable)
-}
-
-fn module(row: &SqliteRow) -> StoreResult<RegisteredModule> {
-    const WHAT: &str = "registered module";
-    let doing = failed(READ);
-    let text = |column: &str| row.try_get::<String, _>(column).map_err(&doing);
-    let (account, name) = (text("account")?, text("name")?);
-    let id = format!("{account}/{name}");
-    let quarantine: Option<String> = row.try_get("quarantine").map_err(&doing)?;
-    Ok(RegisteredModule {
-        kind: kind(WHAT, &id, &text("kind")?)?,
-        active: row.try_get("active").map_err(&doing)?,
-        before: parsed(WHAT, &id, &text("before")?)?,
-        settings: parsed(WHAT, &id, &text("settings")?)?,
-        limits: parsed(WHAT, &id, &text("limits")?)?,
-        offered: row.try_get("offered").map_err(&doing)?,
-        quarantine: quarantine.map(|text| parsed(WHAT, &id, &text)).transpose()?,
-        revision: row.try_get("revision").map_err(&doing)?,
-        created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
-        account: account.into(),
-        name,
-    })
-}
-
-fn version(row: &SqliteRow) -> StoreResult<ModuleVersion> {
-    const WHAT: &str = "version of a module";
-    let doing = failed(READ);
-    let text = |column: &str| row.try_get::<String, _>(column).map_err(&doing);
-    let digest = text("digest")?;
-    let metadata: Option<String> = row.try_get("metadata").map_err(&doing)?;
-    Ok(ModuleVersion {
-        account: text("account")?.into(),
-        name: text("name")?,
-        version: text("version")?,
-        kind: kind(WHAT, &digest, &text("kind")?)?,
-        uploader: text("uploader")?.into(),
-        key_id: row.try_get("key_id").map_err(&doing)?,
-        uploaded_ms: unsigned(row.try_get("uploaded_ms").map_err(&doing)?),
-        size_bytes: unsigned(row.try_get("size_bytes").map_err(&doing)?),
-        imports: parsed(WHAT, &digest, &text("imports")?)?,
-        metadata: metadata.map(|text| parsed(WHAT, &digest, &text)).transpose()?,
-        bindings: parsed(WHAT, &digest, &text("bindings")?)?,
-        report: parsed(WHAT, &digest, &text("report")?)?,
-        digest,
-    })
-}
 
 #[async_trait]
 impl RegisteredModules for SqliteStore {
@@ -80,7 +30,7 @@ impl RegisteredModules for SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(failed(READ))?;
-        each(rows, module)
+        each(rows, registered_module)
     }
 
     async fn registered_module(&self, account: &AccountId, name: &str) -> StoreResult<Option<RegisteredModule>> {
@@ -90,7 +40,7 @@ impl RegisteredModules for SqliteStore {
             .fetch_optional(&self.readers)
             .await
             .map_err(failed(READ))?;
-        row.as_ref().map(module).transpose()
+        row.as_ref().map(registered_module).transpose()
     }
 
     async fn registered_modules_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<ModuleChange>> {
@@ -106,7 +56,7 @@ impl RegisteredModules for SqliteStore {
             None => cursor,
         };
         let changes = each(rows, |row| {
-            let record = module(row)?;
+            let record = registered_module(row)?;
             Ok(match row.try_get("deleted").map_err(&doing)? {
                 true => ModuleChange::Deleted(record.account, record.name),
                 false => ModuleChange::Saved(Box::new(record)),
@@ -124,7 +74,7 @@ impl RegisteredModules for SqliteStore {
         .fetch_all(&self.readers)
         .await
         .map_err(failed(READ))?;
-        each(rows, version)
+        each(rows, module_version)
     }
 
     async fn module_version(&self, account: &AccountId, name: &str, named: &str) -> StoreResult<Option<ModuleVersion>> {
@@ -138,7 +88,7 @@ impl RegisteredModules for SqliteStore {
         .fetch_optional(&self.readers)
         .await
         .map_err(failed(READ))?;
-        row.as_ref().map(version).transpose()
+        row.as_ref().map(module_version).transpose()
     }
 
     async fn component(&self, digest: &str) -> StoreResult<Option<Vec<u8>>> {
@@ -182,7 +132,7 @@ impl RegisteredModules for SqliteStore {
                 .fetch_all(&mut *transaction)
                 .await
                 .map_err(&doing)?;
-                match rows.first().map(version).transpose()? {
+                match rows.first().map(module_version).transpose()? {
                     Some(same) if same.digest == new.digest => return Ok(Kept::There(Box::new(same))),
                     Some(_) => return Ok(Kept::VersionTaken),
                     None => {}
@@ -398,7 +348,7 @@ async fn stored(
         .fetch_optional(&mut **transaction)
         .await
         .map_err(failed(WRITE))?;
-    row.as_ref().map(module).transpose()
+    row.as_ref().map(registered_module).transpose()
 }
 
 /// A module of this version's name, with nothing active. One that was deleted comes back with a higher revision.

@@ -6,17 +6,18 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sqlx::{Row, Sqlite, Transaction, sqlite::SqliteRow};
+use sqlx::{Row, Sqlite, Transaction};
 
 use super::{
     SqliteStore,
     commit::{Statements, text},
-    each, failed, json, parsed, signed, unsigned,
 };
 use crate::{
     message::{AccountId, LeaseToken, ModuleId, UnixMs},
     store::{
         StoreError, StoreResult,
+        columns::{each, failed, json, signed, unsigned},
+        rows::{call_line, stored_call},
         stored_calls::{CallBounds, CallChange, CallLine, StoredCall, StoredCalls},
     },
 };
@@ -36,30 +37,6 @@ static KEEP: LazyLock<Statements> = LazyLock::new(|| {
 /// Whom a call is charged to, as a column: there is no account of an empty name.
 fn charged(account: Option<&AccountId>) -> &str {
     account.map_or("", AccountId::as_str)
-}
-
-fn call(row: &SqliteRow) -> StoreResult<StoredCall> {
-    let doing = failed(CLAIM);
-    let id: String = row.try_get("id").map_err(&doing)?;
-    let account: String = row.try_get("account").map_err(&doing)?;
-    Ok(StoredCall {
-        module: row.try_get::<String, _>("module").map_err(&doing)?.into(),
-        account: (!account.is_empty()).then(|| account.into()),
-        message: parsed("stored call", &id, row.try_get("message").map_err(&doing)?)?,
-        created_ms: unsigned(row.try_get("created_ms").map_err(&doing)?),
-        lease: row.try_get::<Option<String>, _>("lease").map_err(&doing)?.map(LeaseToken),
-        id,
-    })
-}
-
-fn line(row: &SqliteRow) -> StoreResult<CallLine> {
-    let doing = failed(COUNT);
-    let account: String = row.try_get("account").map_err(&doing)?;
-    Ok(CallLine {
-        module: row.try_get::<String, _>("module").map_err(&doing)?.into(),
-        account: (!account.is_empty()).then(|| account.into()),
-        calls: unsigned(row.try_get("calls").map_err(&doing)?),
-    })
 }
 
 /// What waits of an account, or of a module of the operator's, as a group of changes goes on.
@@ -164,7 +141,7 @@ impl StoredCalls for SqliteStore {
             .fetch_all(&self.readers)
             .await
             .map_err(failed(COUNT))?;
-        each(rows, line)
+        each(rows, call_line)
     }
 
     async fn stored_call_count(&self, module: &ModuleId) -> StoreResult<u64> {
@@ -202,7 +179,7 @@ impl StoredCalls for SqliteStore {
         let mut claimed = Vec::with_capacity(rows.len());
         for row in &rows {
             let seq: i64 = row.try_get("seq").map_err(&doing)?;
-            match call(row) {
+            match stored_call(row) {
                 Ok(call) => claimed.push((seq, call)),
                 // It would come back for ever. What cannot be read cannot become a dead letter either.
                 Err(error @ StoreError::Unreadable { .. }) => {

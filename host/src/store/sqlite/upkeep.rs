@@ -1,11 +1,15 @@
 //! What is small: failures, modules, notices, kept values and settings.
 
-use sqlx::{Row, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 
-use super::{SqliteStore, each, failed, json, parsed, signed};
+use super::SqliteStore;
 use crate::{
     message::{AccountId, HookId, Object, UnixMs},
-    store::{ModuleRecord, Notice, StoreResult},
+    store::{
+        ModuleRecord, Notice, StoreResult,
+        columns::{each, failed, json, parsed, signed},
+        rows,
+    },
 };
 
 const FORGET: &str = "forget failures";
@@ -111,20 +115,11 @@ impl SqliteStore {
     }
 
     pub(super) async fn list_modules(&self) -> StoreResult<Vec<ModuleRecord>> {
-        let doing = failed("read modules");
         let rows = sqlx::query("SELECT id, version, digest, metadata FROM modules ORDER BY id")
             .fetch_all(&self.readers)
             .await
-            .map_err(&doing)?;
-        each(rows, |row| {
-            let id: String = row.try_get("id").map_err(&doing)?;
-            Ok(ModuleRecord {
-                version: row.try_get("version").map_err(&doing)?,
-                digest: row.try_get("digest").map_err(&doing)?,
-                metadata: parsed("module", &id, row.try_get("metadata").map_err(&doing)?)?,
-                id: id.into(),
-            })
-        })
+            .map_err(failed("read modules"))?;
+        each(rows, rows::module_metadata)
     }
 
     pub(super) async fn write_module(&self, record: &ModuleRecord) -> StoreResult<bool> {
@@ -168,21 +163,12 @@ impl SqliteStore {
     }
 
     pub(super) async fn list_notices(&self, limit: u32) -> StoreResult<Vec<Notice>> {
-        let doing = failed("read notices");
         let rows = sqlx::query("SELECT id, exchange, routing_key, body FROM notices ORDER BY id LIMIT ?")
             .bind(limit)
             .fetch_all(&self.readers)
             .await
-            .map_err(&doing)?;
-        each(rows, |row| {
-            let id: i64 = row.try_get("id").map_err(&doing)?;
-            Ok(Notice {
-                id,
-                exchange: row.try_get("exchange").map_err(&doing)?,
-                routing_key: row.try_get("routing_key").map_err(&doing)?,
-                body: parsed("notice", &id.to_string(), row.try_get("body").map_err(&doing)?)?,
-            })
-        })
+            .map_err(failed("read notices"))?;
+        each(rows, rows::notice)
     }
 
     pub(super) async fn remove_notice(&self, id: i64) -> StoreResult<()> {
