@@ -13,7 +13,7 @@ use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
 };
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{parts::Supervisors, stages::Stages};
 use crate::{
@@ -154,8 +154,8 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
             Some(url) => parts::start_amqp(url, &settings, &stages, &supervisors, &clock, state),
             None => parts::start_own_notices(&settings, &stages, &supervisors, &clock),
         }
-        let api = api(&settings, &stages, broker.clone(), couchdb.clone(), clock);
         let stopping = &supervisors.stopping;
+        let api = api(&settings, &stages, broker.clone(), couchdb.clone(), stopping.clone(), clock);
         api::server::serve(listener, api::router(api), &settings.api, stopping.clone(), &stages.under_way);
         if let Some(listener) = metrics_listener {
             let router = axum::Router::new().route("/metrics", axum::routing::get(api::health::metrics));
@@ -247,6 +247,7 @@ fn api(
     stages: &Stages,
     broker: watch::Receiver<BrokerState>,
     couchdb: watch::Receiver<ReaderState>,
+    stopping: CancellationToken,
     clock: Clock,
 ) -> Arc<Api> {
     Arc::new(Api {
@@ -277,6 +278,9 @@ fn api(
         couchdb,
         guesses: Guesses::new(settings.api.auth_failures_per_min),
         places: Semaphore::new(usize::try_from(settings.api.requests_max).unwrap_or(Semaphore::MAX_PERMITS)),
+        live: stages.live.clone(),
+        listeners: Arc::new(Semaphore::new(usize::try_from(settings.api.live_clients_max).unwrap_or(1))),
+        stopping,
         node: stages.node.clone(),
         clock,
     })

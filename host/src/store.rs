@@ -17,6 +17,7 @@ pub mod origins;
 pub mod registered_modules;
 pub mod secrets;
 pub mod sqlite;
+pub mod traffic;
 
 use std::sync::Arc;
 
@@ -218,6 +219,7 @@ pub trait Store:
     + module_faults::ModuleFaults
     + origins::Origins
     + registered_modules::RegisteredModules
+    + traffic::Traffic
     + Send
     + Sync
     + 'static

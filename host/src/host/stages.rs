@@ -12,13 +12,14 @@ use tokio_util::task::TaskTracker;
 use super::{HostOptions, StartError, first_start, host_key, open_store};
 use crate::{
     account::AccountTree,
-    attempt::{disabler::Disabler, log::AttemptLog},
+    attempt::{disabler::{Disabled, Disabler}, log::AttemptLog},
     changes::{Cursors, Follower},
-    clock::Clock,
+    clock::{Clock, gregorian_s},
     firing::{Firer, client::Client, lanes::Lanes, resend_jobs::ResendJobs},
     hook::table::HookTable,
     ingress::decode::Decoder,
     kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
+    live::{self, Live},
     message::{AccountId, Object},
     module::{
         Modules,
@@ -60,6 +61,8 @@ pub(super) struct Stages {
     pub(super) job_made: Arc<Notify>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
+    /// Where those who look on are told what happens.
+    pub(super) live: Live,
     /// Set when KAZOO is beside.
     pub(super) kazoo: Option<Kazoo>,
     /// Rung when something changed that is to be read from the store.
@@ -149,6 +152,8 @@ impl Stages {
             &settings.webhooks,
             clock.clone(),
         ));
+        let live = Live::new(usize::try_from(settings.api.live_events_kept).unwrap_or(usize::MAX));
+        modules.tell(&live);
         let disabler = Disabler::new(
             Arc::clone(&store),
             Arc::clone(&accounts),
@@ -158,8 +163,13 @@ impl Stages {
             Arc::clone(&to_tell),
         );
         let disabler = Arc::new(disabler.on_disabled({
-            let hooks = Arc::clone(&hooks);
-            move |disabled| drop(hooks.remove(&disabled.account, &disabled.hook))
+            let (hooks, live, clock) = (Arc::clone(&hooks), live.clone(), clock.clone());
+            move |Disabled { account, hook, reason, by_us }| {
+                drop(hooks.remove(account, hook));
+                if *by_us {
+                    live.tell(|| live::hook_disabled(account, hook.as_str(), reason, gregorian_s(clock.now_ms())));
+                }
+            }
         }));
         let applier = || Applier {
             store: Arc::clone(&store),
@@ -187,6 +197,7 @@ impl Stages {
             lanes: Lanes::new(&firing),
             log: Arc::clone(&log),
             disabler: Arc::clone(&disabler),
+            live: live.clone(),
             cluster_id: cluster_id.into(),
             clock: clock.clone(),
             stored: Arc::new(Notify::new()),
@@ -225,6 +236,7 @@ impl Stages {
             job_made,
             pipeline,
             decoder,
+            live,
             kazoo,
             changed,
             to_tell,

@@ -30,6 +30,10 @@ pub struct ApiSettings {
     pub tree_depth_max: u64,
     pub keys_per_account_max: u64,
     pub hooks_per_account_max: u64,
+    pub live_clients_max: u64,
+    pub live_events_kept: u64,
+    pub live_s_max: u64,
+    pub overview_attempts_max: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -14,6 +14,7 @@ pub(crate) mod module_costs;
 pub(crate) mod module_faults;
 pub(crate) mod origins;
 pub(crate) mod registered_modules;
+pub(crate) mod traffic;
 pub(crate) mod undelivered;
 pub(crate) mod upkeep;
 
@@ -86,6 +87,7 @@ pub(crate) fn attempt(id: u64, hook: &str, at_ms: UnixMs) -> Attempt {
         request: SentRequest { method: "POST", headers: vec![], body: "{}".into() },
         outcome: Outcome::Failed { fault: Fault::Connection, detail: "refused".into() },
         duration_ms: 3,
+        phases: crate::attempt::Phases::default(),
         next_try_ms: None,
         retries_left: 0,
         payload: None,

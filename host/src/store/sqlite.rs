@@ -20,6 +20,7 @@ mod numbers;
 mod opening;
 mod origins;
 mod registered_modules;
+mod traffic;
 mod upkeep;
 
 use std::sync::{Arc, atomic::AtomicUsize};

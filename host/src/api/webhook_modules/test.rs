@@ -35,7 +35,7 @@ struct Asked<'a> {
 }
 
 /// Hand a message to a module, as if it had come in: what it would make of it, what it says, what it costs. Nothing is
-/// fired. A module that an account above offers can be tried out too.
+/// fired. A module that an account above offers can be tried out too, and the operator's.
 #[utoipa::path(
     post, path = "/v2/accounts/{account_id}/webhook_modules/{module_name}/test", tag = "modules",
     params(
@@ -55,10 +55,6 @@ pub async fn test(
     Path((_, name)): Path<(String, String)>,
     Extension(RequestBody(body)): Extension<RequestBody>,
 ) -> Result<Answer, Problem> {
-    let record = api.module_seen(&account, &name).await?;
-    if record.kind == Kind::Transform {
-        return Err(Problem::in_the_way("it is a transform; try it out with a test of a hook that uses it"));
-    }
     let data = data::Envelope::parse(&body)?.required_data()?;
     let asked: Asked<'_> = serde_json::from_str(data.get()).map_err(|error| {
         let message =
@@ -68,7 +64,7 @@ pub async fn test(
     let message =
         decode(&api, &asked.message, Some(&account)).map_err(|error| Problem::unusable(&error.to_string()))?;
     let message = Arc::new(belonging(message, &account));
-    let module = version_to_try(&api, &record, asked.version.as_deref(), &account).await?;
+    let module = module_to_try(&api, &name, asked.version.as_deref(), &account).await?;
     let wanted = module
         .bindings
         .iter()
@@ -86,6 +82,25 @@ pub async fn test(
 /// One that does not say whose it is, is taken for the account's own: what else would it be tried out with?
 fn belonging(message: Message, account: &AccountId) -> Message {
     Message { account: message.account.or_else(|| Some(account.clone())), ..message }
+}
+
+/// What is to be tried out: the account's own, what is offered to it, else the operator's.
+async fn module_to_try(
+    api: &Api,
+    name: &str,
+    version: Option<&str>,
+    account: &AccountId,
+) -> Result<Arc<Module>, Problem> {
+    match api.module_seen(account, name).await {
+        Ok(record) if record.kind == Kind::Transform => {
+            Err(Problem::in_the_way("it is a transform; try it out with a test of a hook that uses it"))
+        }
+        Ok(record) => version_to_try(api, &record, version, account).await,
+        Err(unknown) => match (api.operators_module(name), version) {
+            (Some(_), Some(named)) => Err(Problem::bad_identifier(named)),
+            (found, _) => found.ok_or(unknown),
+        },
+    }
 }
 
 /// The version that is to be tried out, loaded. Whoever does not own the module, sees what is active alone.

@@ -42,6 +42,7 @@ behaves! {
     module_costs::costs_are_added_up_by_account_module_and_day,
     module_faults::faults_of_a_version_are_counted_over_a_window,
     module_faults::an_operators_component_goes_into_quarantine_once_and_comes_out_by_hand,
+    traffic::figures_are_of_one_account_or_of_all,
     registered_modules::versions_are_kept_within_bounds,
     registered_modules::a_registered_module_is_saved_over_its_revision,
     registered_modules::only_the_active_version_goes_into_quarantine,
