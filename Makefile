@@ -10,7 +10,7 @@ BENCH :=
 # What is measured is compiled as it would be shipped, but for link-time optimisation; the rest keeps its builds short.
 MEASURED := --config 'profile.dev.package.hookbox.opt-level=3' --workspace
 
-.PHONY: help demo test bench guests fmt wasm-target test-servers python-tools kit-tools
+.PHONY: help demo test bench guests fmt wasm-target test-servers python-tools kit-tools browser-tools
 
 help: ## say what each of these does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ demo: wasm-target ## show Hookbox at work, without a broker or a database server
 	cargo build --workspace --bin hookbox
 	$(TARGET)/debug/hookbox demo
 
-test: wasm-target test-servers python-tools kit-tools ## check format and lints and run every test, on a private broker
+test: wasm-target test-servers python-tools kit-tools browser-tools ## check format and lints and run every test, on a private broker
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy $(MODULES) --package hookbox-bad-modules --features hookbox-bad-modules/modules --lib --examples $(AS_GUEST) -- -D warnings
@@ -49,3 +49,6 @@ python-tools: ## install schemathesis into the target folder, with pip, when it 
 
 kit-tools: ## install Node.js with npm and Python's venv from the system's packages, when they are missing (root or sudo)
 	@.ci/kit-tools
+
+browser-tools: ## install Chromium, and what drives it in tests into the target folder, when they are missing (root or sudo)
+	@.ci/browser-tools $(TARGET)/browser

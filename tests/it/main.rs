@@ -54,3 +54,6 @@ mod webhook_modules_rest;
 mod tenant_modules;
 mod module_swap;
 mod operator_modules;
+mod live;
+mod at_a_glance;
+mod console;
