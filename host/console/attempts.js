@@ -1,10 +1,9 @@
 // Attempts: the list, and one of them with what was sent and answered.
 
-import { h, region } from "./dom.js";
+import { h, region, settle } from "./dom.js";
 import { call, get, query, part } from "./api.js";
 import { action, badge, choice, code, copyable, empty, facts, head, loaded, pages, panel, table, text, toast } from "./parts.js";
 import { phases } from "./charts.js";
-import { settle } from "./dom.js";
 import { ago, exact, ms, nowS, pretty, shortId } from "./words.js";
 
 const HOUR_S = 3600;
@@ -86,7 +85,7 @@ export async function attempt(page) {
         ["Transform", attempt.transform && `${attempt.transform.module} ${attempt.transform.version}`],
         ["webhook-id", copyable(attempt.event_id)],
       ]), attempt.phases ? phases(attempt.phases) : null),
-      panel("Tries of this event", others, h("p.faint", attempt.next_try ? ["The next try: ", ago(attempt.next_try), `; ${attempt.retries_left} left.`] : isLast ? "There is no further try." : null))),
+      panel("Tries of this event", others, h("p.faint", attempt.next_try > nowS() ? ["The next try: ", ago(attempt.next_try), `; ${attempt.retries_left} left.`] : isLast ? "There is no further try." : null))),
     h("div.columns.even",
       panel("Request", h("p.request-line", h("strong", attempt.method || "no request was made"), " ", h("span.uri", attempt.uri)),
         headerList(attempt.req_headers), attempt.req_body ? body(attempt.req_body, "Request body", attempt.req_headers) : h("p.faint", attempt.method === "GET" ? "A GET has no body." : "No body.")),
@@ -99,8 +98,9 @@ export async function attempt(page) {
 const whatWentWrong = (attempt) => attempt.client_error ?? (attempt.resp_status_code ? `The receiver answered ${attempt.resp_status_code}.` : attempt.reason);
 
 function whatNow(attempt, hook) {
-  if (attempt.next_try) return "It is tried again by itself.";
-  if (hook?.enabled === false) return "The hook is disabled. Enable it, then send this again.";
+  if (hook?.enabled === false) return "The hook is disabled: nothing is sent. When its receiver is mended, enable it, then send this again.";
+  if (attempt.next_try > nowS()) return "It is tried again by itself.";
+  if (attempt.next_try) return "It was tried again: the tries of this event say how that went.";
   return "It is not tried again by itself. When the receiver is mended, send it again: it has the same webhook-id, so nothing is taken twice.";
 }
 

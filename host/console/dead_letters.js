@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { call, query, session } from "./api.js";
-import { action, badge, code, confirmed, empty, head, pages, table, toast } from "./parts.js";
+import { action, button, code, confirmed, dialog, empty, head, pages, table, toast } from "./parts.js";
 import { ago, plural } from "./words.js";
 
 export function deadLetters(page) {
@@ -13,6 +13,10 @@ export function deadLetters(page) {
     { name: "Message", cell: (letter) => h("code", letter.message.routing_key) },
     { name: "Why", class: "long", cell: (letter) => letter.reason },
     { name: "", class: "end", cell: (letter) => h("span.actions.end",
+      button("Show", () => dialog(letter.message.routing_key, (close) => [
+        h("p", letter.reason), code(JSON.stringify(letter.message.body, null, 2), "Message"),
+        h("div.actions.end", button("Close", () => close())),
+      ]), { class: "small", label: `Show letter ${letter.id}` }),
       action("Replay", async () => {
         const { data } = await call("POST", `${root}/${letter.id}/replay`);
         toast(`It worked: ${plural(data.events, "event")}, ${plural(data.firings, "firing")}`);

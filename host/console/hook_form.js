@@ -1,8 +1,9 @@
 // A hook made or edited: a form made of what the modules say about themselves.
 
-import { h, region } from "./dom.js";
+import { h, fill, region } from "./dom.js";
 import { call, get, Problem } from "./api.js";
 import { button, check, choice, complain, field, head, pairs, panel, problem, shownOnce, text, toast } from "./parts.js";
+import { sentence } from "./words.js";
 
 const OPERATORS = ["eq", "ne", "in", "prefix", "exists", "lt", "gt"];
 
@@ -44,7 +45,7 @@ export async function hookForm(page) {
   /** Keys of `custom_data` that the event's module chooses by. */
   const drawEvent = () => {
     const kind = kindOf();
-    about.textContent = kind?.description ?? (event.value === "all" ? "Whatever happens in the account." : "");
+    fill(about, kind ? sentence(kind.description) : event.value === "all" ? "Whatever happens in the account." : "");
     chosen = new Map(Object.entries(kind?.modifiers ?? {}).filter(([, { items }]) => items).map(([key, modifier]) => {
       const items = Array.isArray(modifier.items) ? modifier.items.map((item) => [item, item])
         : Object.entries(modifier.items).map(([item, about]) => [item, about?.friendly_name ?? about?.description ?? item]);
@@ -53,7 +54,7 @@ export async function hookForm(page) {
       return [key, choice([...all, ...items], { value: typeof given === "string" ? given : "all" })];
     }));
     modifiers.draw([...chosen].map(([key, control]) => add(`custom_data.${key}`, key === "type" ? "Which type" : key === "action" ? "Which action" : key, control,
-      { help: kind.modifiers[key].description })));
+      { help: sentence(kind.modifiers[key].description) })));
   };
   const other = Object.fromEntries(Object.entries(hook.custom_data ?? {}).filter(([key]) => !(kindOf()?.modifiers ?? {})[key]));
   const custom = pairs("Added to the payload", other, { help: "Names and values that are merged into each payload." });

@@ -57,7 +57,7 @@ export async function hook(page) {
       : empty("It has sent nothing yet", "Test it: a sample of its event is sent, and what comes back is shown.");
   });
   const stands = loaded(() => get(own("/failures"), page.signal), ({ count, threshold, window_ms, standing: word }) => facts([
-    ["Failures now", h("span", `${count} of ${threshold} `, word === "healthy" ? badge("healthy", "good") : badge(word === "failing" ? "failing" : "at the threshold", word === "failing" ? "warn" : "bad"))],
+    hook.enabled === false ? ["Now", h("span", standing(hook), " it sends nothing")] : ["Failures now", h("span", `${count} of ${threshold} `, word === "healthy" ? badge("healthy", "good") : badge(word === "failing" ? "failing" : "at the threshold", word === "failing" ? "warn" : "bad"))],
     ["Counted over", `${number(window_ms / 1000)} s`],
   ]));
   const undelivered = loaded(async () => call("GET", own("/undelivered?page_size=20"), { signal: page.signal }), (envelope, again) => undeliveredList(page, hook, envelope, again));

@@ -24,6 +24,8 @@ export async function live(page) {
   };
   const draw = () => {
     drawing = null;
+    // A row that has the keyboard stays where it is.
+    if (rows.element.contains(document.activeElement)) return soon();
     const shown = seen.filter(fits);
     rows.draw(shown.length ? table("What happens", [
       { name: "Time", cell: ({ data }) => h("span.number", clock(data.timestamp ?? nowS())) },

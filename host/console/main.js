@@ -3,7 +3,7 @@
 import "./theme.js";
 import { theme, nextTheme } from "./theme.js";
 import { h, fill } from "./dom.js";
-import { session, signOut, call, get, part } from "./api.js";
+import { session, signOut, get, part } from "./api.js";
 import { problem, skeleton, button } from "./parts.js";
 import { signInPage } from "./sign_in.js";
 import { overview } from "./overview.js";
@@ -94,7 +94,7 @@ function frame() {
   const main = h("main", { id: "main", tabindex: -1 });
   const nav = h("nav", { "aria-label": "Pages" });
   const accountName = h("span.account-name");
-  const themeButton = button(themeWords(theme()), () => fill(themeButton, themeWords(nextTheme())), { class: "bare", title: "Light, dark, or as the system says" });
+  const themeButton = button(themeWords(theme()), () => fill(themeButton, ...themeWords(nextTheme())), { class: "bare", title: "Light, dark, or as the system says" });
   fill(app,
     h("a.skip", { href: "#main", on: { click: (event) => { event.preventDefault(); main.focus(); } } }, "Skip to the page"),
     h("header.top",
@@ -129,7 +129,10 @@ function frame() {
   };
 }
 
-const themeWords = (choice) => ({ system: "◐ System", light: "☀ Light", dark: "☾ Dark" })[choice];
+const themeWords = (choice) => {
+  const [sign, word] = { system: ["◐", "System"], light: ["☀", "Light"], dark: ["☾", "Dark"] }[choice];
+  return [h("span", { "aria-hidden": "true" }, sign), h("span.word", word)];
+};
 
 window.addEventListener("hashchange", show);
 window.addEventListener("signed-out", ({ detail }) => {

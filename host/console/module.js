@@ -2,10 +2,10 @@
 
 import { h, region } from "./dom.js";
 import { call, get, part, query, session, Problem } from "./api.js";
-import { action, badge, check, choice, complain, confirmed, empty, facts, field, head, loaded, pairs, panel, table, text, toast } from "./parts.js";
+import { action, badge, check, choice, code, complain, confirmed, empty, facts, field, head, loaded, pairs, panel, table, text, toast } from "./parts.js";
 import { moduleState, report, uploadForm } from "./modules.js";
 import { days } from "./charts.js";
-import { ago, bytes, clock, number, plural, short, shortId, us } from "./words.js";
+import { ago, bytes, clock, number, plural, sentence, short, shortId, us } from "./words.js";
 
 const LIMITS = [
   ["time_limit_ms", "Time for a call, ms"], ["fuel_max", "Fuel for a call"],
@@ -16,25 +16,29 @@ const LOG_EVERY_MS = 3000;
 export async function module(page) {
   const [name] = page.rest;
   const path = (rest = "") => page.path(`webhook_modules/${part(name)}${rest}`);
-  const [envelope, kinds] = await Promise.all([
-    // A list, so that an operator's module is no error.
-    get(page.path("webhook_modules"), page.signal), get("webhooks", page.signal),
+  // Lists, because what is not in them is no error.
+  const [modules, kinds, withSamples] = await Promise.all([
+    get(page.path("webhook_modules"), page.signal), get("webhooks", page.signal), get("webhooks/samples", page.signal),
   ]);
-  const found = envelope.find(({ id }) => id === name);
+  const found = modules.find(({ id }) => id === name);
   const kind = kinds.find(({ id }) => id === name);
   if (!found && !kind) throw new Problem(404, { message: `There is no module ${name} here` });
   page.title(name);
   const top = [
     h("p.crumbs", h("a", { href: page.link("modules") }, "Modules")),
-    head(h("span", kind?.name ?? name, " ", kind && kind.name !== name && h("code", name)), kind?.description ?? (found.kind === "transform" ? "A transform: rewrites or drops what hooks send." : null),
+    head(h("span", kind?.name ?? name, " ", kind && kind.name !== name && h("code", name)), kind ? sentence(kind.description) : (found.kind === "transform" ? "A transform: rewrites or drops what hooks send." : null),
       found?.kind !== "transform" && h("a.button.main", { href: `${page.link("playground")}?module=${part(name)}` }, "Try it"),
       kind && h("a.button", { href: `${page.link("hooks", "new")}?event=${part(name)}` }, "New hook")),
   ];
   const mayRead = found ? found.own : session.isOperator && page.account === session.account;
+  const payloads = kind && panel("What hooks are sent",
+    Object.keys(kind.modifiers ?? {}).length > 0 && facts(Object.entries(kind.modifiers).filter(([, { items }]) => items).map(([key, { items }]) =>
+      [`Chosen by ${key}`, h("span.choices", (Array.isArray(items) ? items : Object.keys(items)).map((item) => h("code", item)))])),
+    withSamples.includes(`webhooks_${name}`) ? loaded(() => get(`webhooks/samples/webhooks_${part(name)}`, page.signal), samplesShown) : empty("It brings no samples"));
   const cost = (found || mayRead) && panel("What it costs", loaded(() => costs(path, page.signal), (rows) => (rows.length ? costShown(rows)
     : empty("It has not been called", mayRead ? "Each call is counted here by day: fuel, time, memory." : "What calls cost is shown to whom they are charged."))));
   const logs = mayRead && panel("What it says", logView(page, path));
-  if (!found) return [...top, panel("Whose", facts([["Kind", "module"], ["Offered by", "the operator, to all accounts"]])), cost, logs];
+  if (!found) return [...top, panel("Whose", facts([["Kind", "module"], ["Offered by", "the operator, to all accounts"]])), payloads, cost, logs];
   const again = page.refresh;
   return [
     ...top,
@@ -46,7 +50,7 @@ export async function module(page) {
       found.own && panel("Limits and settings", ownerForm(found, path, again))),
     found.own && panel("Versions", loaded(() => get(path("/versions"), page.signal), (rows) => versionList(page, found, rows, path, again))),
     found.own && panel("Upload another version", uploadForm(page, name, () => {})),
-    cost, logs,
+    payloads, cost, logs,
     found.own && h("div.actions.end", action(`Delete ${found.kind}`, async () => {
       if (!(await confirmed(`Delete ${name}?`, "All its versions go. Hooks that name it stay, and get nothing of it any more.", "Delete"))) return;
       await call("DELETE", path());
@@ -54,6 +58,15 @@ export async function module(page) {
       page.go("modules");
     }, { class: "quiet-danger" })),
   ];
+}
+
+/** Sample payloads, one at a time. */
+function samplesShown(samples) {
+  const { element, draw } = region("div");
+  const which = choice(samples.map((sample, place) => [String(place), `Sample ${place + 1} of ${samples.length}${sample.event_name ? `: ${sample.event_name}` : ""}`]), { "aria-label": "Sample", on: { change: () => show() } });
+  const show = () => draw(code(JSON.stringify(samples[Number(which.value)], null, 2), "Payload"));
+  show();
+  return [samples.length > 1 && h("div.filters", which), element];
 }
 
 function versionList(page, found, rows, path, again) {
@@ -158,7 +171,7 @@ function logView(page, path) {
     }
   };
   level.addEventListener("change", look);
-  const timer = setInterval(() => { if (!document.hidden) look(); }, LOG_EVERY_MS);
+  const timer = setInterval(() => { if (!document.hidden && !element.contains(document.activeElement)) look(); }, LOG_EVERY_MS);
   page.signal.addEventListener("abort", () => clearInterval(timer));
   look();
   return [h("div.filters", level), element];

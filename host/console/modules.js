@@ -1,9 +1,9 @@
 // Modules and transforms: what there is, and bringing one.
 
 import { h, region } from "./dom.js";
-import { get, part, query, upload, Problem } from "./api.js";
-import { action, badge, button, check, empty, facts, field, head, loaded, panel, problem, table, text, toast } from "./parts.js";
-import { ago, bytes, number, us } from "./words.js";
+import { get, part, query, upload } from "./api.js";
+import { badge, check, empty, facts, field, head, loaded, panel, problem, table, text, toast } from "./parts.js";
+import { ago, bytes, number, sentence, us } from "./words.js";
 
 const NAME = /^[a-z0-9_]{1,64}$/;
 
@@ -22,17 +22,17 @@ export async function modules(page) {
       { name: "Whose", cell: (module) => (module.own ? (module.offered ? "yours, offered to accounts below" : "yours") : "an account above offers it") },
       { name: "Made", cell: ({ created }) => ago(created) },
     ], rows)
-    : empty("No modules of your own yet", "A module makes events of messages; a transform rewrites what one hook sends. Begin with `hookbox module new`, or upload a component here."));
+    : empty("No modules of your own yet", sentence("A module makes events of messages; a transform rewrites what one hook sends. Begin with `hookbox module new`, or upload a component below.")));
   const operators = loaded(() => get("webhooks?ascending=true", page.signal), (rows) => table("Events that hooks can take", [
     { name: "Event", cell: ({ id, name }) => h("span", h("a", { href: page.link("modules", id) }, name), " ", h("code", id)) },
-    { name: "What it tells of", class: "long", cell: ({ description }) => description },
+    { name: "What it tells of", class: "long", cell: ({ description }) => sentence(description) },
     { name: "", class: "end", cell: ({ id }) => h("a.button.small", { href: `${page.link("playground")}?module=${part(id)}`, "aria-label": `Try ${id}` }, "Try") },
   ], rows));
   return [
     head("Modules", "Sandboxed components that make events of messages, and transforms of what hooks send.",
       h("a.button", { href: page.link("modules", "dead-letters") }, "Dead letters")),
-    panel("Upload a component", uploadForm(page, null, () => own.again())),
     panel("Of this account", own),
+    panel("Upload a component", uploadForm(page, null, () => own.again())),
     panel("Events that hooks can take", operators),
   ];
 }
@@ -43,7 +43,7 @@ export function uploadForm(page, name, done) {
   const file = h("input", { type: "file", accept: ".wasm,application/wasm" });
   const version = text({ placeholder: "1.2.3", size: 8 });
   const activate = check("Activate it when the check passes", {});
-  const [moduleField, fileField] = [field("Name", module, { help: "As in its metadata: a-z, 0-9 and _" }), field("Component", file, { help: "A WebAssembly component, as `hookbox module build` makes it." })];
+  const [moduleField, fileField] = [field("Name", module, { help: "As in its metadata: a-z, 0-9 and _" }), field("Component", file, { help: sentence("A WebAssembly component, as `hookbox module build` makes it.") })];
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Upload" });
   const result = region("div", { "aria-live": "polite" });
   file.addEventListener("change", () => {
@@ -70,7 +70,7 @@ export function uploadForm(page, name, done) {
       result.draw(h("div.notice.good", h("p", h("strong", `${called} ${kept.version} passed the check.`), kept.active ? " It is active." : [" It is not active yet. ", !name && h("a", { href: page.link("modules", called) }, "Activate it on its page")])), report(kept));
       done(kept);
     } catch (error) {
-      result.draw(error instanceof Problem ? problem(error) : problem(error));
+      if (error.name !== "AbortError") result.draw(problem(error));
     } finally {
       go.disabled = false;
     }

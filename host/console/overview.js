@@ -20,7 +20,8 @@ export async function overview(page) {
     }
   }
   await look();
-  const timer = setInterval(() => { if (!document.hidden) look(); }, EVERY_MS);
+  // Whoever has the keyboard in it is left in peace.
+  const timer = setInterval(() => { if (!document.hidden && !element.contains(document.activeElement)) look(); }, EVERY_MS);
   page.signal.addEventListener("abort", () => clearInterval(timer));
   return [
     head("Overview", isAll ? "All accounts, the last hour." : "This account, the last hour.",
@@ -37,9 +38,9 @@ async function drawn(page, isAll, look) {
   return [
     h("div.tiles",
       tile("Attempts", number(attempts.count), attempts.is_cut ? "the newest of more" : "in the last hour"),
-      tile("Failed", number(attempts.failed), attempts.count ? `${share.toFixed(share < 10 ? 1 : 0)} % of attempts` : "nothing was sent", share >= 5 ? "bad" : ""),
-      tile("p50", ms(attempts.p50_ms), "half were faster"),
-      tile("p99", ms(attempts.p99_ms), "99 of 100 were faster"),
+      tile("Failed", number(attempts.failed), attempts.count ? `${share.toFixed(share < 10 ? 1 : 0)} % of them` : "nothing sent", share >= 5 ? "bad" : ""),
+      tile("p50", ms(attempts.p50_ms), "half are faster"),
+      tile("p99", ms(attempts.p99_ms), "99 % are faster"),
       tile("Waiting", counted(firings.waiting), "to be tried again"),
       tile("Undelivered", counted(firings.undelivered), "given up", firings.undelivered ? "warn" : ""),
       tile("Hooks", number(hooks.count), isAll ? "enabled" : "in this account"),

@@ -70,6 +70,9 @@ setInterval(() => {
   }
 }, 5000);
 
+/** A sentence whose words in backticks are code. */
+export const sentence = (words) => (words ?? "").split("`").map((piece, place) => (place % 2 ? h("code", piece) : piece));
+
 /** The beginning of an id; the whole on hover. */
 export const shortId = (id) => h("code.id", { title: id }, id.length > 12 ? `${id.slice(0, 10)}…` : id);
 

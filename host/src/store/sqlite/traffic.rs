@@ -91,7 +91,7 @@ impl Traffic for SqliteStore {
         let counted = async |state: i64| -> StoreResult<u64> {
             // There is no index of an account's waiting firings, but one of each hook's.
             let sql = match account {
-                None => "SELECT count(*) FROM (SELECT 1 FROM firings WHERE state = ?1 LIMIT ?2)",
+                None => "SELECT count(*) FROM (SELECT 1 FROM firings WHERE state = ?1 AND ?3 IS NULL LIMIT ?2)",
                 Some(_) => {
                     "SELECT count(*) FROM (
                        SELECT 1 FROM hooks CROSS JOIN firings ON firings.hook = hooks.id AND firings.state = ?1
