@@ -68,7 +68,9 @@ async fn page(headers: HeaderMap) -> Response {
     let cached = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, tag)];
     match known {
         true => (StatusCode::NOT_MODIFIED, cached).into_response(),
-        false => (guards(), cached, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE.text.as_str()).into_response(),
+        false => {
+            (guards(), cached, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], PAGE.text.as_str()).into_response()
+        }
     }
 }
 
@@ -77,10 +79,8 @@ async fn file(Path((digest, name)): Path<(String, String)>) -> Response {
     let Some(file) = FILES.get_file(&name).filter(|_| digest == PAGE.digest && name != "index.html") else {
         return (StatusCode::NOT_FOUND, guards(), [(header::CACHE_CONTROL, "no-store")]).into_response();
     };
-    let headers = [
-        (header::CONTENT_TYPE, content_type(&name)),
-        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, content_type(&name)), (header::CACHE_CONTROL, "public, max-age=31536000, immutable")];
     (guards(), headers, file.contents()).into_response()
 }
 
@@ -110,20 +110,34 @@ mod tests {
     fn the_page_names_its_files_and_runs_nothing_of_its_own() {
         let Page { text, digest } = &*PAGE;
         assert!(!text.contains('{'), "a mark was left: {text}");
-        assert!(text.contains(&format!("/console/{digest}/main.js")) && text.contains(&format!("/console/{digest}/style.css")));
+        assert!(
+            text.contains(&format!("/console/{digest}/main.js"))
+                && text.contains(&format!("/console/{digest}/style.css"))
+        );
         // The policy forbids them all: they would do nothing but say so in the browser's log.
         for forbidden in ["<style", " style=", " onclick=", " onload=", "javascript:", "http:", "https:"] {
             assert!(!text.contains(forbidden), "{forbidden}");
         }
         let scripts = text.matches("<script").count();
-        assert_eq!(scripts, text.matches("<script type=\"module\" src=\"/console/").count() + text.matches("<script src=\"/console/").count());
+        assert_eq!(
+            scripts,
+            text.matches("<script type=\"module\" src=\"/console/").count()
+                + text.matches("<script src=\"/console/").count()
+        );
     }
 
     #[test]
     fn no_file_makes_markup_of_text() {
         for file in FILES.files().filter(|file| file.path().extension().is_some_and(|ending| ending == "js")) {
             let text = file.contents_utf8().unwrap_or_default();
-            for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage.setItem(\"key"] {
+            for forbidden in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+                "localStorage.setItem(\"key",
+            ] {
                 assert!(!text.contains(forbidden), "{}: {forbidden}", file.path().display());
             }
         }

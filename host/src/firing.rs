@@ -38,7 +38,12 @@ use tokio_util::task::TaskTracker;
 
 pub use self::preview::Preview;
 use self::{
-    client::{Client, Exchanged}, lanes::Lanes, retry::Verdict, signature::Secret, transform::Rewritten, transforming::ToSend,
+    client::{Client, Exchanged},
+    lanes::Lanes,
+    retry::Verdict,
+    signature::Secret,
+    transform::Rewritten,
+    transforming::ToSend,
 };
 use crate::{
     attempt::{Attempt, Fault, Outcome, Phases, SentRequest, disabler::Disabler, log::AttemptLog, record},

@@ -108,7 +108,9 @@ async fn a_preview_is_the_request_that_a_test_sends_and_sends_nothing() {
         }
         assert!(sent.header(name).is_some(), "{name}");
     }
-    host.call("POST", &format!("{hook}/preview"), MASTER_KEY, Some(json!({"data": {"sample": "none"}}))).await.expect(400);
+    host.call("POST", &format!("{hook}/preview"), MASTER_KEY, Some(json!({"data": {"sample": "none"}})))
+        .await
+        .expect(400);
     let of_another = format!("{}/preview", hook.replace(ACCOUNT, SIBLING));
     host.call("POST", &of_another, MASTER_KEY, None).await.expect(404);
     host.finish().await;
@@ -122,7 +124,8 @@ async fn a_preview_goes_through_the_hooks_transform() {
     let preview = async |settings: Value| {
         let told = json!({"module": transforms::NAME, "version": transform.version, "settings": settings});
         let hook = json!({"name": "t", "uri": receiver.url("/"), "hook": "sms", "format": "json", "transform": told});
-        let (status, made) = host.put(&format!("/v2/accounts/{ACCOUNT}/webhooks"), TENANT_KEY, json!({"data": hook}).to_string()).await;
+        let (status, made) =
+            host.put(&format!("/v2/accounts/{ACCOUNT}/webhooks"), TENANT_KEY, json!({"data": hook}).to_string()).await;
         assert_eq!(status, 201, "{made:#}");
         let id = made["data"]["id"].as_str().unwrap().to_owned();
         let path = format!("/v2/accounts/{ACCOUNT}/webhooks/{id}/preview");
@@ -149,7 +152,10 @@ async fn there_are_messages_to_try_any_module_out_with() {
             let asked = json!({"data": {"message": sample["message"]}});
             let came = host.call("POST", &format!("{modules}/{name}/test"), MASTER_KEY, Some(asked)).await.expect(200);
             for event in came.data()["events"].as_array().unwrap() {
-                assert!(came.data()["outcome"] == "events" && event["account_id"] == SIBLING, "{name} {sample:#} {came:?}");
+                assert!(
+                    came.data()["outcome"] == "events" && event["account_id"] == SIBLING,
+                    "{name} {sample:#} {came:?}"
+                );
             }
         }
     }
@@ -157,10 +163,16 @@ async fn there_are_messages_to_try_any_module_out_with() {
     host.upload(ACCOUNT, "crm", "?activate=true", TENANT_KEY, bad_modules::bytes(bad_modules::CRM)).await.expect(201);
     let own = format!("/v2/accounts/{ACCOUNT}/webhook_modules/crm/messages");
     let made_up = host.call("GET", &own, TENANT_KEY, None).await.expect(200);
-    assert_eq!((&made_up.data()[0]["name"], &made_up.data()[0]["message"]["exchange"]), (&json!("made up"), &json!("bad")));
+    assert_eq!(
+        (&made_up.data()[0]["name"], &made_up.data()[0]["message"]["exchange"]),
+        (&json!("made up"), &json!("bad"))
+    );
     host.post(ACCOUNT, TENANT_KEY, &bad(ACCOUNT)).await;
     let recent = host.call("GET", &own, TENANT_KEY, None).await.expect(200);
-    assert_eq!((&recent.data()[0]["name"], &recent.data()[0]["message"]["routing_key"]), (&json!("recent"), &json!("bad.message")));
+    assert_eq!(
+        (&recent.data()[0]["name"], &recent.data()[0]["message"]["routing_key"]),
+        (&json!("recent"), &json!("bad.message"))
+    );
     messages("nothing").await.expect(404);
     messages("crm").await.expect(404);
     host.finish().await;

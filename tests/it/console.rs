@@ -29,7 +29,10 @@ fn chromium() -> PathBuf {
     let names = ["chromium", "chromium-browser", "google-chrome"];
     let path = std::env::var("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name)));
-    found.into_iter().find(|file| file.is_file()).unwrap_or_else(|| panic!("there is no Chromium; `make browser-tools` brings it"))
+    found
+        .into_iter()
+        .find(|file| file.is_file())
+        .unwrap_or_else(|| panic!("there is no Chromium; `make browser-tools` brings it"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,7 +102,9 @@ async fn what_the_page_loads_may_be_kept_for_ever_and_the_page_is_asked_for_anew
     }
     // Of another version, or somewhere else.
     let (folder, _) = paths[0].rsplit_once('/').unwrap();
-    for path in ["/console/0123456789abcdef/main.js", &format!("{folder}/none.js"), &format!("{folder}/..%2f..%2fCargo.toml")] {
+    for path in
+        ["/console/0123456789abcdef/main.js", &format!("{folder}/none.js"), &format!("{folder}/..%2f..%2fCargo.toml")]
+    {
         let none = send(host.request("GET", path)).await.expect(404);
         assert_eq!(none.header("cache-control"), Some("no-store"), "{path}");
     }

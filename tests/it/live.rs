@@ -43,7 +43,8 @@ impl Listener {
                 let data = field("data: ").or_else(|| field("data:")).unwrap();
                 return Some((name.to_owned(), serde_json::from_str(data).unwrap()));
             }
-            let piece = tokio::time::timeout(PATIENCE, self.answer.chunk()).await.expect("an event in time").unwrap()?;
+            let piece =
+                tokio::time::timeout(PATIENCE, self.answer.chunk()).await.expect("an event in time").unwrap()?;
             self.rest.push_str(std::str::from_utf8(&piece).unwrap());
         }
     }
@@ -68,7 +69,10 @@ async fn an_attempt_is_told_to_its_account_and_those_above_without_what_was_sent
     host.post(ACCOUNT, TENANT_KEY, &sms_received(ACCOUNT)).await;
     for listener in [&mut own, &mut above, &mut all] {
         let told = listener.expect("attempt").await;
-        assert_eq!((&told["hook_id"], &told["result"], &told["resp_status_code"]), (&json!(id), &json!("success"), &json!("200")));
+        assert_eq!(
+            (&told["hook_id"], &told["result"], &told["resp_status_code"]),
+            (&json!(id), &json!("success"), &json!("200"))
+        );
         assert!(!told.to_string().contains("not for listeners"), "{told}");
         let attempt = format!("/v2/accounts/{ACCOUNT}/webhooks/attempts/{}", told["id"].as_str().unwrap());
         host.call("GET", &attempt, TENANT_KEY, None).await.expect(200);

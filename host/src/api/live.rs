@@ -25,12 +25,7 @@ use tokio::{
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::{
-    Shared,
-    auth::InAccount,
-    described::Problems,
-    problem::Problem,
-};
+use super::{Shared, auth::InAccount, described::Problems, problem::Problem};
 use crate::{live::LiveEvent, message::AccountId};
 
 /// A comment is sent so often, for those on the way who cut off what is silent.

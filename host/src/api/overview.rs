@@ -217,10 +217,8 @@ impl Api {
             true => self.modules.active().to_vec(),
             false => self.modules.seen_by(Some(account)),
         };
-        let in_quarantine: Vec<_> = seen
-            .iter()
-            .filter_map(|module| Some(json!({"id": module.id(), "reason": module.quarantine()?})))
-            .collect();
+        let in_quarantine: Vec<_> =
+            seen.iter().filter_map(|module| Some(json!({"id": module.id(), "reason": module.quarantine()?}))).collect();
         json!({"active": seen.len(), "in_quarantine": in_quarantine})
     }
 }
@@ -282,7 +280,8 @@ mod tests {
         let figures = attempts(&points, false, from_ms);
         assert_eq!((&figures["count"], &figures["failed"]), (&json!(4), &json!(1)));
         let minutes = figures["minutes"].as_array().expect("a list");
-        let counts = |n: usize| [&minutes[n]["delivered"], &minutes[n]["failed"], &minutes[n]["p99_ms"]].map(Value::clone);
+        let counts =
+            |n: usize| [&minutes[n]["delivered"], &minutes[n]["failed"], &minutes[n]["p99_ms"]].map(Value::clone);
         assert_eq!(minutes.len(), 60);
         assert_eq!(counts(0), [json!(2), json!(0), json!(5)]);
         assert_eq!(counts(1), [json!(0), json!(1), Value::Null]);

@@ -73,7 +73,10 @@ async fn show(folder: &Path, stay: bool) -> Result<(), String> {
     println!("  {} of them were signed (Standard Webhooks); the slow receiver held up nobody.", receivers.signed());
     summary(&host).await?;
     if stay {
-        println!("\nThe console is at http://{}; end it with Ctrl-C. Sign in with one of these keys:", host.api_address);
+        println!(
+            "\nThe console is at http://{}; end it with Ctrl-C. Sign in with one of these keys:",
+            host.api_address
+        );
         println!("  {key}  the operator's: all accounts");
         println!("  {}  the customer's: its own", customer_key(&host, &key).await?);
         let _ = tokio::signal::ctrl_c().await;
@@ -139,7 +142,8 @@ async fn post_messages(host: &RunningHost, key: &str) -> Result<u64, String> {
 async fn customer_key(host: &RunningHost, key: &str) -> Result<String, String> {
     let url = format!("http://{}/v2/accounts/{CUSTOMER}/keys", host.api_address);
     let request = rest::client().map_err(|error| chain(&error))?.put(&url).header("x-auth-token", key);
-    let request = request.header("content-type", "application/json").body(json!({"data": {"name": "demo"}}).to_string());
+    let request =
+        request.header("content-type", "application/json").body(json!({"data": {"name": "demo"}}).to_string());
     let text = match request.send().await {
         Ok(answer) => answer.text().await.map_err(|error| chain(&error))?,
         Err(error) => return Err(chain(&error)),

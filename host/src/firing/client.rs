@@ -165,7 +165,8 @@ impl Client {
     /// Straight to the receiver.
     async fn exchange(&self, request: Request, watch: &Arc<Watch>) -> Result<Outcome, Failure> {
         let receiver = receiver_name(request.url());
-        let response = watch.during(self.http.execute(request)).await.map_err(|error| Failure::of(&error, &receiver))?;
+        let response =
+            watch.during(self.http.execute(request)).await.map_err(|error| Failure::of(&error, &receiver))?;
         watch.answered();
         let response: hyper::Response<reqwest::Body> = response.into();
         let read = answer::read(response, self.response_bytes_max).await;

@@ -91,7 +91,8 @@ async fn an_answer_comes_as_it_is_and_connections_are_used_again() {
     .await;
     let client = Client::new(&settings()).unwrap();
     for _ in 0..3 {
-        let Exchanged { outcome, took: duration, .. } = client.send(post(&format!("http://127.0.0.1:{port}/")), Duration::from_secs(2)).await;
+        let Exchanged { outcome, took: duration, .. } =
+            client.send(post(&format!("http://127.0.0.1:{port}/")), Duration::from_secs(2)).await;
         let (status, headers, body, cut) = answered(outcome);
         assert_eq!((status, body.as_str(), cut), (202, "\u{fffd}ok", false));
         assert!(headers.contains(&("x-case".to_owned(), "MiXed".to_owned())));
@@ -218,7 +219,8 @@ async fn literal_addresses_are_judged_in_all_forms() {
         "LOCALHOST.",
         "x.localhost",
     ] {
-        let Exchanged { outcome, .. } = client.send(post(&format!("http://{host}:{port}/")), Duration::from_secs(2)).await;
+        let Exchanged { outcome, .. } =
+            client.send(post(&format!("http://{host}:{port}/")), Duration::from_secs(2)).await;
         assert_eq!(failed(outcome).0, Fault::AddressRefused, "{host}");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);

@@ -12,7 +12,10 @@ use tokio_util::task::TaskTracker;
 use super::{HostOptions, StartError, first_start, host_key, open_store};
 use crate::{
     account::AccountTree,
-    attempt::{disabler::{Disabled, Disabler}, log::AttemptLog},
+    attempt::{
+        disabler::{Disabled, Disabler},
+        log::AttemptLog,
+    },
     changes::{Cursors, Follower},
     clock::{Clock, gregorian_s},
     firing::{Firer, client::Client, lanes::Lanes, resend_jobs::ResendJobs},

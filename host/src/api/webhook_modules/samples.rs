@@ -56,7 +56,7 @@ async fn list(
     let mut messages: Vec<_> = SAMPLES
         .iter()
         .filter(|(module, ..)| *module == name)
-        .filter_map(|(_, sample, text)| sample_shown(sample, &text.replace(SAMPLE_ACCOUNT, account.as_str())))
+        .filter_map(|(_, sample, text)| sample_shown(sample, &belonging(text, account.as_str())))
         .collect();
     if is_own {
         let recent = api.pipeline.recent.wanted_by(&account, &bindings, &api.accounts);
@@ -94,6 +94,18 @@ impl Api {
     }
 }
 
+/// The sample with an account in the place of its own: the id, and the names of the account's database, in which it is cut
+/// in three (`account/aa/aa/bbbb…`, as it is or percent-encoded).
+fn belonging(text: &str, account: &str) -> String {
+    let cut = |id: &str, slash: &str| match (id.get(..2), id.get(2..4), id.get(4..)) {
+        (Some(first), Some(second), Some(rest)) => [first, second, rest].join(slash),
+        _ => id.to_owned(),
+    };
+    let text = text.replace(SAMPLE_ACCOUNT, account);
+    let with = |text: String, slash: &str| text.replace(&cut(SAMPLE_ACCOUNT, slash), &cut(account, slash));
+    with(with(text, "/"), "%2F")
+}
+
 fn sample_shown(name: &str, text: &str) -> Option<Value> {
     let mut sample: Value = serde_json::from_str(text).ok()?;
     let about = sample["about"].as_str().unwrap_or_default().to_owned();
@@ -126,6 +138,15 @@ fn made_up(binding: &Binding, account: &AccountId) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sample_is_made_the_accounts_wherever_it_names_one() {
+        let text = r#"["aaaabbbbccccddddeeeeffff00001111", "account/aa/aa/bbbbccccddddeeeeffff00001111-202609", "account%2Faa%2Faa%2Fbbbbccccddddeeeeffff00001111"]"#;
+        let id = "99990000999900009999000099990000";
+        let of = r#"["99990000999900009999000099990000", "account/99/99/0000999900009999000099990000-202609", "account%2F99%2F99%2F0000999900009999000099990000"]"#;
+        assert_eq!(belonging(text, id), of);
+        assert!(belonging(text, "me").contains("account/me-202609"));
+    }
 
     #[test]
     fn every_built_in_module_has_samples_that_can_be_shown() {

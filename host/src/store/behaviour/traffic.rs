@@ -42,7 +42,8 @@ pub(crate) async fn figures_are_of_one_account_or_of_all(store: SharedStore) {
     assert_eq!(firings(Some(&a2)).await, FiringCounts::default());
     assert_eq!(firings(None).await, FiringCounts { waiting: 1, undelivered: 1 });
 
-    let failing = |account: &AccountId, hook: &str, count| FailingHook { account: account.clone(), hook: hook.into(), count };
+    let failing =
+        |account: &AccountId, hook: &str, count| FailingHook { account: account.clone(), hook: hook.into(), count };
     let worst = async |account: Option<&AccountId>, limit| store.most_failing(account, NOW, limit).await.expect("read");
     assert_eq!(worst(None, 10).await, [failing(&a1, "h1", 2), failing(&a2, "h2", 1)], "the worst first");
     assert_eq!(worst(None, 1).await.len(), 1);
