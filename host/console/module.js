@@ -43,7 +43,12 @@ export async function module(page) {
   return [
     ...top,
     found.quarantine && h("div.notice.bad", { role: "note" }, h("p", h("strong", "In quarantine: it is not called any more. ")), h("p", found.quarantine.reason),
-      h("p.faint", "Since ", ago(found.quarantine.since), ". Mend it and activate another version, or roll back. Messages that it failed on are ", h("a", { href: page.link("modules", "dead-letters") }, "dead letters"), ".")),
+      h("p.faint", "Since ", ago(found.quarantine.since), ". Mend it and activate another version, or roll back; or lift the quarantine when something else was at fault. Messages that it failed on are ", h("a", { href: page.link("modules", "dead-letters") }, "dead letters"), "."),
+      found.own && h("div.actions", action("Lift the quarantine", async () => {
+        await call("DELETE", path("/quarantine"));
+        toast(`${name} is called again`);
+        again();
+      }))),
     found.set_aside && h("div.notice.warn", { role: "note" }, h("p", h("strong", "Set aside: "), found.set_aside)),
     h("div.columns",
       panel("Now", facts([["State", moduleState(found)], ["Kind", found.kind], ["Version", found.active && h("span", found.active.version, " ", shortId(found.active.digest))], ["Made", ago(found.created)], ["Whose", found.own ? "yours" : "an account above offers it"]])),
