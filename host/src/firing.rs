@@ -24,6 +24,7 @@ pub mod quota;
 pub mod request;
 pub mod transform;
 mod transforming;
+mod preview;
 pub mod retry;
 pub mod resend;
 pub mod resend_jobs;
@@ -43,8 +44,9 @@ use metrics::{counter, histogram};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::TaskTracker;
 
+pub use self::preview::Preview;
 use self::{
-    client::Client,
+    client::{Client, Exchanged},
     lanes::{Lanes, Permit},
     leases::{Held, Leases},
     places::{Full, Origin},
@@ -55,9 +57,10 @@ use self::{
     transforming::ToSend,
 };
 use crate::{
-    attempt::{Attempt, Fault, Outcome, SentRequest, disabler::Disabler, log::AttemptLog},
+    attempt::{Attempt, Fault, Outcome, Phases, SentRequest, disabler::Disabler, log::AttemptLog, record},
     clock::Clock,
     hook::{Hook, table::HookTable},
+    live::Live,
     message::{Firing, LeaseToken, Target, UnixMs},
     module::Modules,
     settings::FiringSettings,
@@ -89,6 +92,8 @@ pub struct Firer {
     pub log: Arc<AttemptLog>,
     /// Judges hooks that fail.
     pub disabler: Arc<Disabler>,
+    /// Who looks on is told of attempts.
+    pub live: Live,
     /// KAZOO's `cluster_id`, written last into every payload.
     pub cluster_id: Arc<str>,
     /// So many messages may wait `firing.park_after_ms` for receivers; when more do, each waits for less.
@@ -246,6 +251,7 @@ impl Firer {
         canonical_line(&attempt);
         let recorded = Some(attempt.clone());
         self.log.keep(Entry { attempt: recorded, counts_as_failure: false, change: FiringChange::None }).await?;
+        self.live.tell(|| record::live_event(&attempt));
         Ok(Some(attempt))
     }
 
@@ -271,7 +277,11 @@ impl Firer {
         firing.lease = parked.get().cloned();
         let failed = verdict != Verdict::Delivered;
         let is_stored_hook = matches!(firing.target, Target::Stored(..));
+        let told = self.live.is_heard().then(|| record::live_event(&attempt));
         self.record(Some(attempt), failed, change(firing, &verdict, now_ms)).await?;
+        if let Some(told) = told {
+            self.live.tell(|| told);
+        }
         match verdict {
             Verdict::Delivered => {}
             // An inline hook is in no table: there is nothing to switch off.
@@ -299,17 +309,17 @@ impl Firer {
                 (Some(to_send), Some(Box::new(run)))
             }
         };
-        let (sent, uri, outcome) = match to_send {
+        let (sent, uri, outcome, phases) = match to_send {
             None => {
-                let (sent, outcome) = self.send(firing, hook, None, at_ms, timeout).await;
-                (sent, None, outcome)
+                let (sent, outcome, phases) = self.send(firing, hook, None, at_ms, timeout).await;
+                (sent, None, outcome, phases)
             }
             Some(ToSend::Rewritten(rewritten)) => {
                 let rest = timeout.saturating_sub(began.elapsed());
-                let (sent, outcome) = self.send(firing, hook, Some(&rewritten), at_ms, rest).await;
-                (sent, Some(rewritten.uri), outcome)
+                let (sent, outcome, phases) = self.send(firing, hook, Some(&rewritten), at_ms, rest).await;
+                (sent, Some(rewritten.uri), outcome, phases)
             }
-            Some(ToSend::Nothing(outcome)) => (SentRequest::default(), None, outcome),
+            Some(ToSend::Nothing(outcome)) => (SentRequest::default(), None, outcome, Phases::default()),
         };
         let try_number = firing.tries + 1;
         // What a transform made of it is no payload to send again: that goes through the transform anew.
@@ -327,6 +337,7 @@ impl Firer {
             request: sent,
             outcome,
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            phases,
             next_try_ms: None,
             retries_left: retry::retries_left(hook, try_number),
             payload: (!shown).then(|| Arc::clone(&firing.event)),
@@ -342,8 +353,8 @@ impl Firer {
         rewritten: Option<&Rewritten>,
         at_ms: UnixMs,
         timeout: Duration,
-    ) -> (SentRequest, Outcome) {
-        let unmade = |fault, detail| (SentRequest::default(), Outcome::Failed { fault, detail });
+    ) -> (SentRequest, Outcome, Phases) {
+        let unmade = |fault, detail| (SentRequest::default(), Outcome::Failed { fault, detail }, Phases::default());
         let secrets = match self.secrets(hook, at_ms) {
             Ok(secrets) => secrets,
             Err(error) => {
@@ -366,8 +377,8 @@ impl Firer {
                 return unmade(fault, too_long.to_string());
             }
         };
-        let (outcome, _) = self.client.send(prepared, timeout).await;
-        (sent, outcome)
+        let Exchanged { outcome, phases, .. } = self.client.send(prepared, timeout).await;
+        (sent, outcome, phases)
     }
 
     /// How long a try of the hook may take, its transform included.

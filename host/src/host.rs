@@ -170,7 +170,7 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
             &settings,
             &stages,
             Outside { broker: broker.clone(), alarm, couchdb: couchdb.clone() },
-            announced.clone(),
+            Ends { announced: announced.clone(), stopping: supervisors.stopping.clone() },
             clock,
         );
         let stopping = &supervisors.stopping;
@@ -298,8 +298,17 @@ struct Outside {
     couchdb: watch::Receiver<ReaderState>,
 }
 
-fn api(settings: &Settings, stages: &Stages, outside: Outside, announced: CancellationToken, clock: Clock) -> Arc<Api> {
+/// How the end is told of.
+struct Ends {
+    /// It is told of: the host is not ready any more.
+    announced: CancellationToken,
+    /// It begins.
+    stopping: CancellationToken,
+}
+
+fn api(settings: &Settings, stages: &Stages, outside: Outside, ends: Ends, clock: Clock) -> Arc<Api> {
     let Outside { broker, alarm, couchdb } = outside;
+    let Ends { announced, stopping } = ends;
     Arc::new(Api {
         settings: settings.api.clone(),
         firing: Arc::clone(&stages.firer.settings),
@@ -324,12 +333,15 @@ fn api(settings: &Settings, stages: &Stages, outside: Outside, announced: Cancel
         stored_modules: Arc::clone(&stages.stored_modules),
         quarantining: Arc::clone(&stages.quarantining),
         uploads: Arc::new(Semaphore::new(usize::try_from(settings.modules.uploads_max).unwrap_or(1))),
-        stopping: announced,
+        announced,
         broker,
         alarm,
         couchdb,
         guesses: Guesses::new(settings.api.auth_failures_per_min),
         places: Semaphore::new(usize::try_from(settings.api.requests_max).unwrap_or(Semaphore::MAX_PERMITS)),
+        live: stages.live.clone(),
+        listeners: Arc::new(Semaphore::new(usize::try_from(settings.api.live_clients_max).unwrap_or(1))),
+        stopping,
         node: stages.node.clone(),
         clock,
     })

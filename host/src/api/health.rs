@@ -72,7 +72,7 @@ pub async fn metrics() -> String {
 
 async fn not_ready(api: &Shared) -> Vec<String> {
     let mut reasons = Vec::new();
-    if api.stopping.is_cancelled() {
+    if api.announced.is_cancelled() {
         reasons.push("stopping".to_owned());
     }
     if let Err(error) = api.store.ping().await {

@@ -12,14 +12,18 @@ use tokio_util::task::TaskTracker;
 use super::{HostOptions, StartError, first_start, host_key, open_store};
 use crate::{
     account::AccountTree,
-    attempt::{disabler::Disabler, log::AttemptLog},
+    attempt::{
+        disabler::{Disabled, Disabler},
+        log::AttemptLog,
+    },
     audit::EXACT_FROM,
     changes::{Cursors, Follower},
-    clock::Clock,
+    clock::{Clock, gregorian_s},
     firing::{Firer, client::Client, lanes::Lanes, leases::Leases, quota::Quota, resend_jobs::ResendJobs},
     hook::table::HookTable,
     ingress::decode::Decoder,
     kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
+    live::{self, Live},
     message::{AccountId, Object},
     module::{
         Modules,
@@ -68,6 +72,8 @@ pub(super) struct Stages {
     pub(super) job_made: Arc<Notify>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
+    /// Where those who look on are told what happens.
+    pub(super) live: Live,
     /// Set when KAZOO is beside.
     pub(super) kazoo: Option<Kazoo>,
     /// Rung when something changed that is to be read from the store.
@@ -161,6 +167,8 @@ impl Stages {
             &settings.webhooks,
             clock.clone(),
         ));
+        let live = Live::new(usize::try_from(settings.api.live_events_kept).unwrap_or(usize::MAX));
+        modules.tell(&live);
         let disabler = Disabler::new(
             Arc::clone(&store),
             Arc::clone(&accounts),
@@ -170,8 +178,13 @@ impl Stages {
             Arc::clone(&to_tell),
         );
         let disabler = Arc::new(disabler.on_disabled({
-            let hooks = Arc::clone(&hooks);
-            move |disabled| drop(hooks.remove(&disabled.account, &disabled.hook))
+            let (hooks, live, clock) = (Arc::clone(&hooks), live.clone(), clock.clone());
+            move |Disabled { account, hook, reason, by_us }| {
+                drop(hooks.remove(account, hook));
+                if *by_us {
+                    live.tell(|| live::hook_disabled(account, hook.as_str(), reason, gregorian_s(clock.now_ms())));
+                }
+            }
         }));
         let applier = || Applier {
             store: Arc::clone(&store),
@@ -202,6 +215,7 @@ impl Stages {
             quota: Quota::new(firing.waiting_per_account_max),
             log: Arc::clone(&log),
             disabler: Arc::clone(&disabler),
+            live: live.clone(),
             cluster_id: cluster_id.into(),
             patient_messages: usize::from(settings.amqp.prefetch) / 4,
             clock: clock.clone(),
@@ -255,6 +269,7 @@ impl Stages {
             job_made,
             pipeline,
             decoder,
+            live,
             kazoo,
             changed,
             to_tell,

@@ -1,7 +1,7 @@
 //! What follows of a call whatever it gave: its cost is added up, what it said is logged and kept, a fault is counted, and
 //! too many are quarantine.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use metrics::counter;
 
@@ -15,7 +15,8 @@ use super::{
     sandbox::Called,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, gregorian_s},
+    live::{self, Live},
     message::{AccountId, ModuleId},
     settings::ModuleSettings,
     store::module_faults::Component,
@@ -32,6 +33,8 @@ pub struct Charging {
     pub logs: Arc<LogBooks>,
     /// What they did wrong, until it is written.
     pub faults: Arc<FaultQueue>,
+    /// Who looks on is told of quarantines, once it is known where.
+    pub live: Arc<OnceLock<Live>>,
 }
 
 /// Who was called.
@@ -55,7 +58,7 @@ impl Charging {
     pub fn new(settings: &ModuleSettings, clock: Clock) -> Self {
         let ledger = Arc::new(Ledger::new(settings, clock.clone()));
         let faults = Arc::new(FaultQueue::new(settings.faulty_versions_max));
-        Self { ledger, logs: Arc::new(LogBooks::new(settings)), faults, clock }
+        Self { ledger, logs: Arc::new(LogBooks::new(settings)), faults, live: Arc::default(), clock }
     }
 
     /// Charges one call.
@@ -103,10 +106,19 @@ impl Charging {
             Charge::TooMany(reason) => {
                 tracing::error!(%module, version, %error, "in quarantine: it is not called any more until another \
                     version takes its place, or somebody lifts it");
+                self.tell(module, version, &reason);
                 Some(reason)
             }
         };
         let of = Component { module: module.clone(), digest: to.digest.to_owned() };
         self.faults.note(of, version, (error, to.on), too_many, now_ms);
+    }
+
+    /// Tells those who look on of a quarantine.
+    pub fn tell(&self, module: &ModuleId, version: &str, reason: &str) {
+        if let Some(live) = self.live.get() {
+            let now_s = gregorian_s(self.clock.now_ms());
+            live.tell(|| live::module_quarantined(module.as_str(), version, reason, now_s));
+        }
     }
 }

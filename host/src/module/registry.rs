@@ -31,6 +31,7 @@ use super::{
 use crate::{
     account::AccountTree,
     clock::Clock,
+    live::Live,
     message::{AccountId, Message, ModuleId},
     settings::KazooSettings,
     store::module_faults::Component,
@@ -250,6 +251,12 @@ impl Modules {
     /// The active module of this id.
     pub fn get(&self, id: &ModuleId) -> Option<Arc<Module>> {
         self.active.load().iter().find(|module| module.id() == id).cloned()
+    }
+
+    /// Tells of quarantines here from now on.
+    pub fn tell(&self, live: &Live) {
+        // Wired once.
+        let _ = self.charging.live.set(live.clone());
     }
 
     /// What calls cost.

@@ -25,11 +25,16 @@ pub struct ApiSettings {
     pub connections_max: u64,
     pub attempts_range_s_max: u64,
     pub list_bytes_max: u64,
+    pub list_looks_max: u64,
     pub resend_ids_max: u64,
     pub account_bytes_max: u64,
     pub tree_depth_max: u64,
     pub keys_per_account_max: u64,
     pub hooks_per_account_max: u64,
+    pub live_clients_max: u64,
+    pub live_events_kept: u64,
+    pub live_s_max: u64,
+    pub overview_attempts_max: u64,
 }
 
 #[derive(Clone, Deserialize, Serialize)]

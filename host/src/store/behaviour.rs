@@ -18,6 +18,7 @@ pub(crate) mod origins;
 pub(crate) mod registered_modules;
 pub(crate) mod stored_calls;
 pub(crate) mod turns;
+pub(crate) mod traffic;
 pub(crate) mod undelivered;
 pub(crate) mod upkeep;
 
@@ -69,6 +70,7 @@ macro_rules! every_behaviour {
             module_costs::costs_are_added_up_by_account_module_and_day,
             module_faults::faults_of_a_version_are_counted_over_a_window,
             module_faults::an_operators_component_goes_into_quarantine_once_and_comes_out_by_hand,
+            traffic::figures_are_of_one_account_or_of_all,
             registered_modules::versions_are_kept_within_bounds,
             registered_modules::a_registered_module_is_saved_over_its_revision,
             registered_modules::only_the_active_version_goes_into_quarantine,
@@ -186,6 +188,7 @@ pub(crate) fn attempt(id: u64, hook: &str, at_ms: UnixMs) -> Attempt {
         request: SentRequest { method: "POST", headers: vec![], body: "{}".into() },
         outcome: Outcome::Failed { fault: Fault::Connection, detail: "refused".into() },
         duration_ms: 3,
+        phases: crate::attempt::Phases::default(),
         next_try_ms: None,
         retries_left: 0,
         payload: None,
