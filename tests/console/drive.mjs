@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { browser } from "./browser.mjs";
 
 const config = JSON.parse(readFileSync(process.argv[2], "utf8"));
-const { url, account, tenantKey, masterKey, master, component, pictures, receiver, markup } = config;
+const { url, account, tenantKey, masterKey, master, component, transform, pictures, receiver, markup } = config;
 mkdirSync(pictures, { recursive: true });
 
 const { page, faults, expecting, barriers, close } = await browser(config);
@@ -207,6 +207,29 @@ async function story() {
     await page.getByLabel("Time for a call, ms").fill("20");
     await press("Save");
     await page.getByText("Saved").first().waitFor();
+  });
+
+  await part("a transform has two versions, is rolled back, and is tried out", async () => {
+    const first = readFileSync(transform);
+    // The same program with another digest: a custom section more.
+    const second = Buffer.concat([first, Buffer.from([0, 2, 1, 0x32])]);
+    await open("modules", "Modules");
+    for (const [version, buffer] of [["1.0.0", first], ["1.1.0", second]]) {
+      await page.getByLabel("Component").setInputFiles({ name: "as-told.wasm", mimeType: "application/wasm", buffer });
+      await page.getByLabel("Version").fill(version);
+      await page.getByLabel("Activate it when the check passes").check();
+      await press("Upload");
+      await main.getByText(`as_told ${version} passed the check.`).waitFor({ timeout: 30_000 });
+    }
+    await open("modules/as_told", "as_told");
+    await main.getByText("active 1.1.0").waitFor();
+    await press("Roll back to the version before");
+    await main.getByText("active 1.0.0").waitFor();
+    await main.getByRole("link", { name: "Try it" }).click();
+    await heading("Playground").waitFor();
+    await press("Run");
+    await main.getByText("to be sent").waitFor();
+    assert.ok((await page.getByRole("region", { name: "Firing" }).textContent()).includes("receiver.example.com"));
   });
 
   await part("the playground shows events, cost, and the request that a hook would be sent", async () => {

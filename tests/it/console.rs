@@ -17,7 +17,7 @@ use serde_json::json;
 /// What a payload and an answer are made of that must never be markup.
 const MARKUP: &str = "<script>window.stolen = 1</script><img src=x onerror='window.stolen = 2'><b>bold</b>";
 /// For the whole of it, seconds.
-const PATIENCE_S: u32 = 150;
+const PATIENCE_S: u32 = 300;
 
 /// The folder that all tests of this build share, `target` as a rule.
 fn target() -> PathBuf {
@@ -65,7 +65,7 @@ async fn the_console_does_in_a_browser_what_it_is_for() {
     let config = json!({
         "url": format!("http://{}", host.running.api_address),
         "account": ACCOUNT, "tenantKey": TENANT_KEY, "master": MASTER, "masterKey": MASTER_KEY,
-        "component": bad_modules::CRM, "receiver": receiver.url("").trim_end_matches('/'), "markup": MARKUP,
+        "component": bad_modules::CRM, "transform": bad_modules::AS_TOLD, "receiver": receiver.url("").trim_end_matches('/'), "markup": MARKUP,
         "failing": failing_id, "pictures": target().join("console"), "tools": tools, "chromium": chromium(),
     });
     let file = host.folder.path().join("console.json");
