@@ -53,7 +53,7 @@ function set(element, attributes) {
 
 /** Links lead to pages of the console; nothing runs. */
 function refuse(name, value) {
-  const leadsAway = (name === "href" || name === "src") && !/^[#/]/.test(String(value));
+  const leadsAway = (name === "href" || name === "src") && !/^(#|\/(?![/\\]))/.test(String(value));
   if (leadsAway || /^on|^style$|^srcdoc$|^formaction$/i.test(name)) throw new Error(`no element may have ${name}=${value}`);
 }
 

@@ -41,10 +41,19 @@ let leaving = new AbortController();
 let shell = null;
 let names = new Map();
 
+/** A part of an address; one that nobody can have made here is taken as it is. */
+function decoded(words) {
+  try {
+    return decodeURIComponent(words);
+  } catch {
+    return words;
+  }
+}
+
 /** `#/ACCOUNT/PAGE/…?NAME=VALUE` taken apart. */
 function address() {
   const [path, search] = location.hash.replace(/^#\/?/, "").split("?");
-  const [account, name, ...rest] = path.split("/").map(decodeURIComponent);
+  const [account, name, ...rest] = path.split("/").map(decoded);
   return { account: account || session?.account, name: name || "overview", rest, search: new URLSearchParams(search) };
 }
 

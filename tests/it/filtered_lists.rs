@@ -36,7 +36,7 @@ async fn whole(host: &TestHost, list: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_page_of_attempts_ends_when_enough_was_passed_over() {
-    let receiver = Receiver::start().await.answering([404]);
+    let receiver = Receiver::start().await.answering([404, 200]);
     let hook = a_hook("channel_create").to(&receiver);
     let id = hook.id();
     let host = TestHost::builder().without_broker().hook(hook).setting("api.list_looks_max", LOOKS_MAX).start().await;
