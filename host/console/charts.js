@@ -1,9 +1,11 @@
 // Small charts, drawn by hand: bars by minute, a line, a strip of attempts, the parts of a time.
 
 import { h, s } from "./dom.js";
-import { clock, ms, number, us } from "./words.js";
+import { ago, clock, ms, number, plural, us } from "./words.js";
 
 const WIDTH = 720;
+/** Attempts that a strip has room for. */
+const STRIP = 60;
 
 /** Deliveries and failures by minute, one above the other. */
 export function minutes(figures) {
@@ -57,12 +59,14 @@ export function days(label, figures) {
 
 /** One mark an attempt, the newest on the right. */
 export function strip(attempts) {
-  const newest = attempts.slice(0, 60).reverse();
+  const newest = attempts.slice(0, STRIP).reverse();
   const failures = newest.filter((attempt) => attempt.result !== "success").length;
-  return h("div.strip", { role: "img", "aria-label": `The last ${newest.length} attempts: ${failures} failed` },
-    newest.map((attempt) => h(`i.${attempt.result === "success" ? "good" : "bad"}`, {
-      title: `${clock(attempt.timestamp)} ${attempt.resp_status_code ?? attempt.client_error ?? ""} ${ms(attempt.duration_ms)}`,
-    })));
+  const marks = newest.map((attempt) => h(`i.${attempt.result === "success" ? "good" : "bad"}`, {
+    title: `${clock(attempt.timestamp)} ${attempt.resp_status_code ?? attempt.client_error ?? ""} ${ms(attempt.duration_ms)}`,
+  }));
+  const room = Array.from({ length: STRIP - marks.length }, () => h("i"));
+  return h("figure", h("div.strip", { role: "img", "aria-label": `The last ${newest.length} attempts: ${failures} failed` }, room, marks),
+    h("figcaption.strip-words", h("span", `The last ${plural(newest.length, "attempt")}: ${number(failures)} failed`), h("span", "the newest ", ago(newest.at(-1)?.timestamp))));
 }
 
 const PHASES = [["connect_us", "connect", "Name, connection, TLS"], ["first_byte_us", "first byte", "Until the answer began"], ["body_us", "body", "Until it was read"]];

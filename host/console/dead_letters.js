@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { call, query, session } from "./api.js";
 import { action, button, code, confirmed, dialog, empty, head, pages, table, toast } from "./parts.js";
-import { ago, plural } from "./words.js";
+import { ago, plural, sentence } from "./words.js";
 
 export function deadLetters(page) {
   const root = session.isOperator && page.account === session.account ? "dead_letters" : page.path("dead_letters");
@@ -11,10 +11,10 @@ export function deadLetters(page) {
     { name: "Kept", cell: (letter) => ago(letter.timestamp) },
     { name: "Module", cell: (letter) => letter.module ?? "none" },
     { name: "Message", cell: (letter) => h("code", letter.message.routing_key) },
-    { name: "Why", class: "long", cell: (letter) => letter.reason },
+    { name: "Why", class: "long", cell: (letter) => sentence(letter.reason) },
     { name: "", class: "end", cell: (letter) => h("span.actions.end",
       button("Show", () => dialog(letter.message.routing_key, (close) => [
-        h("p", letter.reason), code(JSON.stringify(letter.message.body, null, 2), "Message"),
+        h("p", sentence(letter.reason)), code(JSON.stringify(letter.message.body, null, 2), "Message"),
         h("div.actions.end", button("Close", () => close())),
       ]), { class: "small", label: `Show letter ${letter.id}` }),
       action("Replay", async () => {

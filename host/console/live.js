@@ -11,7 +11,7 @@ const [ROWS_MAX, DRAW_MS, PAUSE_MS] = [300, 250, 2000];
 
 export async function live(page) {
   const names = await hookNames(page);
-  const [state, rows, wrong] = [region("span", { role: "status" }), region("div"), region("div")];
+  const [state, rows, wrong] = [region("span", { role: "status" }), region("div.pages"), region("div")];
   const search = text({ type: "search", "data-search": true, placeholder: "Event, hook, address", "aria-label": "Filter" });
   const result = choice([["", "everything"], ["failure", "what went wrong"], ["success", "what went well"]], { "aria-label": "What to show" });
   let [seen, count, isPaused, waiting, drawing] = [[], 0, false, 0, null];

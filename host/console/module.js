@@ -43,7 +43,7 @@ export async function module(page) {
   const again = page.refresh;
   return [
     ...top,
-    found.quarantine && h("div.notice.bad", { role: "note" }, h("p", h("strong", "In quarantine: it is not called any more. ")), h("p", found.quarantine.reason),
+    found.quarantine && h("div.notice.bad", { role: "note" }, h("p", h("strong", "In quarantine: it is not called any more. ")), h("p", sentence(found.quarantine.reason)),
       h("p.faint", "Since ", ago(found.quarantine.since), ". Mend it and activate another version, or roll back; or lift the quarantine when something else was at fault. Messages that it failed on are ", h("a", { href: page.link("modules", "dead-letters") }, "dead letters"), "."),
       found.own && h("div.actions", action("Lift the quarantine", async () => {
         await call("DELETE", path("/quarantine"));

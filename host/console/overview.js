@@ -4,7 +4,7 @@ import { h, region } from "./dom.js";
 import { call, get, part, session } from "./api.js";
 import { action, badge, empty, head, panel, problem, skeleton, table, toast } from "./parts.js";
 import { latency, minutes } from "./charts.js";
-import { ms, number } from "./words.js";
+import { ms, number, sentence } from "./words.js";
 
 const EVERY_MS = 5000;
 
@@ -56,7 +56,7 @@ async function drawn(page, isAll, look) {
         : empty("No hook is switched off", isAll ? "Those of other accounts are named in their own overview." : null))),
     modules.in_quarantine.length > 0 && panel("Modules in quarantine", table("Modules in quarantine", [
       { name: "Module", cell: ({ id }) => moduleLink(page, id) },
-      { name: "Why", cell: ({ reason }) => reason },
+      { name: "Why", class: "long", cell: ({ reason }) => sentence(reason) },
     ], modules.in_quarantine), h("p.faint", "It is not called any more. Mend it, then activate another version.")),
   ];
 }
@@ -77,7 +77,7 @@ const failing = (page, hooks) => table("Hooks that fail", [
 
 const switchedOff = (page, hooks, look) => table("Hooks that are switched off", [
   { name: "Hook", cell: (hook) => hookLink(page, hook) },
-  { name: "Why", cell: ({ disable_reason: reason }) => reason },
+  { name: "Why", class: "long", cell: ({ disable_reason: reason }) => reason },
   { name: "", class: "end", cell: (hook) => action("Enable", async () => {
     await call("PATCH", `accounts/${hook.account_id}/webhooks/${hook.id}`, { data: { enabled: true } });
     toast(`${hook.name || "The hook"} is enabled`);

@@ -4,7 +4,7 @@
 import { h, region } from "./dom.js";
 import { call, get, part, query } from "./api.js";
 import { action, badge, choice, code, empty, facts, field, head, loaded, panel, problem } from "./parts.js";
-import { bytes, number, plural, us } from "./words.js";
+import { bytes, number, plural, sentence, us } from "./words.js";
 
 export async function playground(page) {
   const [kinds, own, hooks] = await Promise.all([
@@ -16,7 +16,7 @@ export async function playground(page) {
   const [versionPlace, samplePlace] = [region("div"), region("div")];
   const message = h("textarea.code-input", { rows: 18, spellcheck: "false", "data-search": true });
   const messageField = field("Message", message, { help: "A message: exchange, routing key and body, as the platform publishes it. For a transform a firing: payload, and what else it looks at." });
-  const [result, outgoing] = [region("div", { "aria-live": "polite" }), region("div", { "aria-live": "polite" })];
+  const [result, outgoing] = [region("div.stack", { "aria-live": "polite" }), region("div.stack", { "aria-live": "polite" })];
   const isTransform = () => own.some(({ id, kind }) => id === module.value && kind === "transform");
   let version = null;
 
@@ -95,8 +95,8 @@ function shown(came) {
   const [kind, words] = OUTCOMES[came.outcome] ?? ["plain", () => came.outcome];
   return [
     h("p", badge(words(came), kind), came.wanted === false && [" ", badge("its bindings do not ask for this", "warn", "On a real host it would not have been handed this message")]),
-    came.reason && h("p", came.reason),
-    h("div.tiles.small",
+    came.reason && h("p", sentence(came.reason)),
+    h("div.tiles.few",
       ...[["Fuel", number(came.fuel)], ["Time", us(came.time_us)], ["Memory", bytes(came.memory_bytes)], ["Version", came.version]].map(([name, value]) => h("div.tile", h("span.tile-name", name), h("strong", value)))),
     came.firing && [h("h3", "What would be sent"), code(JSON.stringify(came.firing, null, 2), "Firing")],
     came.events?.map((event, place) => [
@@ -117,7 +117,7 @@ function preview(page, hooks, events) {
     return empty("No hook of this account takes this event", "Make one, then come back.", h("a.button", { href: `${page.link("hooks", "new")}${query({ event: events[0].hook_event })}` }, "New hook"));
   }
   const which = choice(fitting.map(({ id, name }) => [id, name || id]));
-  const { element, draw } = region("div");
+  const { element, draw } = region("div.stack");
   const look = () => {
     const hook = fitting.find(({ id }) => id === which.value);
     const event = events.find(({ hook_event: name }) => hook.hook === "all" || name === hook.hook);

@@ -12,7 +12,7 @@ export function settings(page) {
     head("Settings", "When hooks that fail are switched off, and how the console looks."),
     panel("When this account's hooks are switched off", loaded(() => get(page.path("configs/webhooks"), page.signal), (config, again) => form(config, page.path("configs/webhooks"), again, false))),
     session.isOperator && panel("The system's", loaded(() => get("system_configs/webhooks", page.signal), (config, again) => form(config, "system_configs/webhooks", again, true))),
-    panel("The console", field("Colours", look), facts([
+    panel("The console", h("div.form", field("Colours", look)), facts([
       ["Signed in as", `${session.name}${session.isOperator ? ", the operator" : ""}`],
       ["Key", "kept in this tab only, and sent in a header"],
       ["Interface", h("a", { href: "/openapi.json" }, "/openapi.json: everything the console does, over REST")],

@@ -309,6 +309,11 @@ async function look(name, path, title, of) {
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
     if (path) await open(path, title, of);
     await page.locator(".skeleton").first().waitFor({ state: "detached" });
+    if (name === "live") {
+      await main.getByText("live", { exact: true }).waitFor();
+      await fetch(`${url}/v2/accounts/${account}/webhooks/${config.failing}/test`, { method: "POST", headers: { "x-auth-token": tenantKey } });
+      await main.getByRole("link", { name: "500" }).waitFor();
+    }
     if (name === "playground") {
       await press("Run");
       await main.getByText(/\d+ events?|not its message|malformed/).first().waitFor();
