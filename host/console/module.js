@@ -32,6 +32,7 @@ export async function module(page) {
       kind && h("a.button", { href: `${page.link("hooks", "new")}?event=${part(name)}` }, "New hook")),
   ];
   const mayRead = found ? found.own : session.isOperator && page.account === session.account;
+  const stands = mayRead && (await get(path("/quarantine"), page.signal));
   const payloads = kind && panel("What hooks are sent",
     Object.keys(kind.modifiers ?? {}).length > 0 && facts(Object.entries(kind.modifiers).filter(([, { items }]) => items).map(([key, { items }]) =>
       [`Chosen by ${key}`, h("span.choices", (Array.isArray(items) ? items : Object.keys(items)).map((item) => h("code", item)))])),
@@ -39,20 +40,20 @@ export async function module(page) {
   const cost = (found || mayRead) && panel("What it costs", loaded(() => costs(path, page.signal), (rows) => (rows.length ? costShown(rows)
     : empty("It has not been called", mayRead ? "Each call is counted here by day: fuel, time, memory." : "What calls cost is shown to whom they are charged."))));
   const logs = mayRead && panel("What it says", logView(page, path));
-  if (!found) return [...top, panel("Whose", facts([["Kind", "module"], ["Offered by", "the operator, to all accounts"]])), payloads, cost, logs];
   const again = page.refresh;
+  const quarantined = quarantineNotice(page, name, stands?.quarantine ?? found?.quarantine, mayRead && (async () => {
+    await call("DELETE", path("/quarantine"));
+    toast(`${name} is called again`);
+    again();
+  }));
+  const faults = stands && `${number(stands.faults)} of ${number(stands.fault_count)} within ${number(stands.fault_window_ms / 1000)} s put it in quarantine`;
+  if (!found) return [...top, quarantined, panel("Whose", facts([["Kind", "module"], ["Offered by", "the operator, to all accounts"], ["Faults", faults]])), payloads, cost, logs];
   return [
     ...top,
-    found.quarantine && h("div.notice.bad", { role: "note" }, h("p", h("strong", "In quarantine: it is not called any more. ")), h("p", sentence(found.quarantine.reason)),
-      h("p.faint", "Since ", ago(found.quarantine.since), ". Mend it and activate another version, or roll back; or lift the quarantine when something else was at fault. Messages that it failed on are ", h("a", { href: page.link("modules", "dead-letters") }, "dead letters"), "."),
-      found.own && h("div.actions", action("Lift the quarantine", async () => {
-        await call("DELETE", path("/quarantine"));
-        toast(`${name} is called again`);
-        again();
-      }))),
+    quarantined,
     found.set_aside && h("div.notice.warn", { role: "note" }, h("p", h("strong", "Set aside: "), found.set_aside)),
     h("div.columns",
-      panel("Now", facts([["State", moduleState(found)], ["Kind", found.kind], ["Version", found.active && h("span", found.active.version, " ", shortId(found.active.digest))], ["Made", ago(found.created)], ["Whose", found.own ? "yours" : "an account above offers it"]])),
+      panel("Now", facts([["State", moduleState(found)], ["Kind", found.kind], ["Version", found.active && h("span", found.active.version, " ", shortId(found.active.digest))], ["Made", ago(found.created)], ["Faults", faults], ["Whose", found.own ? "yours" : "an account above offers it"]])),
       found.own && panel("Limits and settings", ownerForm(found, path, again))),
     found.own && panel("Versions", loaded(() => get(path("/versions"), page.signal), (rows) => versionList(page, found, rows, path, again))),
     found.own && panel("Upload another version", uploadForm(page, name, () => {})),
@@ -65,6 +66,13 @@ export async function module(page) {
     }, { class: "quiet-danger" })),
   ];
 }
+
+/** Why it is not called, and what to do; `lift` for whoever may. */
+const quarantineNotice = (page, name, quarantine, lift) => quarantine && h("div.notice.bad", { role: "note" },
+  h("p", h("strong", "In quarantine: it is not called any more. ")), h("p", sentence(quarantine.reason)),
+  h("p.faint", "Since ", ago(quarantine.since), ". Mend it and activate another version, or roll back; or lift the quarantine when something else was at fault. Messages that it failed on are ",
+    h("a", { href: page.link("modules", "dead-letters") }, "dead letters"), "."),
+  lift && h("div.actions", action("Lift the quarantine", lift)));
 
 /** Sample payloads, one at a time. */
 function samplesShown(samples) {

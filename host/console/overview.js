@@ -57,7 +57,7 @@ async function drawn(page, isAll, look) {
     modules.in_quarantine.length > 0 && panel("Modules in quarantine", table("Modules in quarantine", [
       { name: "Module", cell: ({ id }) => moduleLink(page, id) },
       { name: "Why", class: "long", cell: ({ reason }) => sentence(reason) },
-    ], modules.in_quarantine), h("p.faint", "It is not called any more. Mend it, then activate another version.")),
+    ], modules.in_quarantine), h("p.faint", "It is not called any more, until its owner activates another version or lifts the quarantine.")),
   ];
 }
 

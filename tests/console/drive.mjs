@@ -293,6 +293,12 @@ async function story() {
     await signIn(masterKey);
     await main.getByText("All accounts, the last hour.").waitFor();
     await look("operator", "overview", "Overview", master);
+    await main.getByRole("link", { name: "trap", exact: true }).click();
+    await main.getByText("In quarantine: it is not called any more.").waitFor();
+    await look("quarantine", "modules/trap", /trap/, master);
+    await press("Lift the quarantine");
+    await page.getByText("trap is called again").waitFor();
+    await main.getByText("In quarantine: it is not called any more.").waitFor({ state: "detached" });
     await open("accounts", "Accounts", master);
     await page.getByLabel("Search accounts").fill(account);
     await main.getByRole("link", { name: `Look at ${account}` }).click();
