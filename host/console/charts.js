@@ -49,7 +49,7 @@ function chart(label, height, drawing, axis) {
 
 /** Amounts by day, the oldest first. */
 export function days(label, figures) {
-  const [height, room] = [70, WIDTH / Math.max(figures.length, 10)];
+  const [height, room] = [70, WIDTH / Math.max(figures.length, 31)];
   const most = Math.max(1, ...figures.map(({ amount }) => amount));
   const bars = figures.map(({ day, amount, words }, place) => s("g", s("title", {}, `${day}: ${words}`),
     s("rect", { x: place * room, y: 0, width: room, height, class: "hit" }),
