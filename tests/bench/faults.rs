@@ -13,8 +13,14 @@ use std::{
 use hookbox_tests::{
     amqp::Amqp,
     broker::{Broker, Vhost},
+    database::Cluster,
     eventually::eventually_within,
-    fault_run::{Plan, Scene, Summary, faults, load::Load, run},
+    fault_run::{
+        Plan, Scene, StoreAt, Summary,
+        faults::{self, Link},
+        load::Load,
+        run,
+    },
 };
 
 #[global_allocator]
@@ -97,11 +103,11 @@ async fn all(arguments: &Arguments) -> Vec<Summary> {
     )
     .await;
     done.run(broker, plan("link to the broker cut 10 times", 10_000), async |scene| {
-        faults::the_link_is_cut(scene, 10).await;
+        faults::a_link_is_cut(scene, Link::Broker, 10).await;
     })
     .await;
     done.run(broker, plan("link to the broker slow for 5 s, stalled for 5 s", 10_000), async |scene| {
-        faults::the_link_is_slow(scene, Duration::from_millis(50), Duration::from_secs(5)).await;
+        faults::a_link_is_slow(scene, Link::Broker, Duration::from_millis(50), Duration::from_secs(5)).await;
     })
     .await;
     done.run(broker, plan("receiver away for 60 s", 10_000), async |scene| {
@@ -122,16 +128,45 @@ async fn all(arguments: &Arguments) -> Vec<Summary> {
             Err(why) => println!("{name}: left out, {why}"),
         }
     }
+    on_a_database(&mut done, broker).await;
     for nodes in [1, 2] {
-        let name = format!("nothing happens, {nodes} host(s)");
-        let patient = plan(&name, 20_000)
-            .nodes(nodes)
-            .setting("firing.request_timeout_ms", 30_000)
-            .setting("firing.request_timeout_ms_max", 30_000)
-            .setting("firing.lease_ms", 90_000);
-        done.throughput(broker, patient).await;
+        let name = format!("{nodes} host(s) on a file");
+        done.throughput(broker, patient(plan(&name, 20_000).nodes(nodes))).await;
     }
     done.summaries
+}
+
+/// What concerns PostgreSQL, on a server that nobody else uses.
+async fn on_a_database(done: &mut Done<'_>, broker: &Broker) {
+    let mut cluster = Cluster::boot().await;
+    let arguments = done.arguments;
+    let plan = |name: &str, messages| arguments.plan(name, messages);
+
+    let on = plan("kill -9 of two hosts on PostgreSQL in turn, 20 times", 30_000).nodes(2).on(cluster.database().await);
+    done.run(broker, on, async |scene| faults::kill_hosts(scene, 20).await).await;
+    let on = plan("SIGSTOP of one of two hosts on PostgreSQL for 5 s, its lease is 2 s", 10_000)
+        .nodes(2)
+        .on(cluster.database().await)
+        .setting("firing.park_after_ms", 10);
+    done.run(broker, on, async |scene| faults::a_host_stands_still(scene, Duration::from_secs(5)).await).await;
+    let on = plan("link to PostgreSQL cut 10 times", 10_000).on(cluster.database().await);
+    done.run(broker, on, async |scene| faults::a_link_is_cut(scene, Link::Store, 10).await).await;
+    let on = plan("link to PostgreSQL slow for 5 s, stalled for 5 s", 10_000).on(cluster.database().await);
+    let (delay, span) = (Duration::from_millis(50), Duration::from_secs(5));
+    done.run(broker, on, async |scene| faults::a_link_is_slow(scene, Link::Store, delay, span).await).await;
+    for nodes in [1, 2] {
+        let on = plan(&format!("{nodes} host(s) on PostgreSQL"), 20_000).nodes(nodes);
+        done.throughput(broker, patient(on.on(cluster.database().await))).await;
+    }
+    let on = plan("kill -9 of PostgreSQL 5 times", 20_000).on(cluster.database().await);
+    done.run(broker, on, async |scene| faults::kill_database_server(scene, &mut cluster, 5).await).await;
+}
+
+/// So that a busy machine is not taken for a receiver that hangs.
+fn patient(plan: Plan) -> Plan {
+    plan.setting("firing.request_timeout_ms", 30_000)
+        .setting("firing.request_timeout_ms_max", 30_000)
+        .setting("firing.lease_ms", 90_000)
 }
 
 struct Done<'a> {
@@ -176,7 +211,7 @@ impl Done<'_> {
         .await;
         let counts = scene.tally.counts();
         let rate = counts.messages.saturating_sub(1) as f64 / counts.span.as_secs_f64();
-        println!("throughput, {} host(s) on one store: {rate:.0} messages/s", scene.nodes.len());
+        println!("throughput, {}: {rate:.0} messages/s", scene.plan.name);
         let summary = scene.finish(published).await;
         self.add(summary);
     }
@@ -208,9 +243,8 @@ impl SmallDisk {
         }
     }
 
-    fn store(&self) -> hookbox_tests::fault_run::StoreAt {
-        let file = self.folder.path().join("hookbox.db");
-        hookbox_tests::fault_run::StoreAt::Url(format!("sqlite:{}", file.display()))
+    fn store(&self) -> StoreAt {
+        StoreAt::FileIn(self.folder.path().to_owned())
     }
 
     /// Fills it up, until a host has said so and this long besides, and makes room again.

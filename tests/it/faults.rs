@@ -11,8 +11,15 @@ use hookbox::{
 };
 use hookbox_tests::{
     broker::{Broker, Vhost},
+    database::{Cluster, Database},
     eventually::eventually_within,
-    fault_run::{Plan, Scene, Summary, faults, load::Load, run, tally::Tally},
+    fault_run::{
+        Plan, Scene, Summary,
+        faults::{self, Link},
+        load::Load,
+        run,
+        tally::Tally,
+    },
     test_host::{TestHost, a_hook, now_ms},
 };
 
@@ -34,16 +41,52 @@ async fn survives(plan: Plan, fault: impl AsyncFnOnce(&mut Scene)) -> Summary {
     summary
 }
 
-#[tokio::test]
-async fn two_hosts_on_one_store_fire_each_event_once() {
-    // Patient, so that a busy machine is not taken for a receiver that hangs.
-    let plan = Plan::new("two hosts, nothing happens", MESSAGES)
+/// Patient, so that a busy machine is not taken for a receiver that hangs.
+async fn expect_no_duplicates(plan: Plan) {
+    let patient = plan
         .nodes(2)
         .setting("firing.request_timeout_ms", 30_000)
         .setting("firing.request_timeout_ms_max", 30_000)
         .setting("firing.lease_ms", 90_000);
-    let summary = survives(plan, async |_| ()).await;
+    let summary = survives(patient, async |_| ()).await;
     assert_eq!(summary.duplicates, 0, "{summary}");
+}
+
+#[tokio::test]
+async fn two_hosts_on_one_store_fire_each_event_once() {
+    expect_no_duplicates(Plan::new("two hosts, nothing happens", MESSAGES)).await;
+}
+
+#[tokio::test]
+async fn two_hosts_on_one_database_fire_each_event_once() {
+    let plan = Plan::new("two hosts on PostgreSQL, nothing happens", MESSAGES);
+    expect_no_duplicates(plan.on(Database::new().await)).await;
+}
+
+#[tokio::test]
+async fn a_database_server_that_is_killed_loses_nothing() {
+    let mut cluster = Cluster::boot().await;
+    let plan = Plan::new("kill -9 of PostgreSQL, 2 times", MESSAGES).on(cluster.database().await);
+    survives(plan, async |scene| faults::kill_database_server(scene, &mut cluster, 2).await).await;
+}
+
+#[tokio::test]
+async fn hosts_on_a_database_that_are_killed_in_turn_lose_nothing() {
+    let plan = Plan::new("kill -9 of two hosts on PostgreSQL in turn, 4 times", MESSAGES).nodes(2);
+    survives(plan.on(Database::new().await), async |scene| faults::kill_hosts(scene, 4).await).await;
+}
+
+#[tokio::test]
+async fn a_link_to_the_database_that_is_cut_loses_nothing() {
+    let plan = Plan::new("link to PostgreSQL cut, 3 times", MESSAGES).on(Database::new().await);
+    survives(plan, async |scene| faults::a_link_is_cut(scene, Link::Store, 3).await).await;
+}
+
+#[tokio::test]
+async fn a_link_to_the_database_that_is_slow_and_then_dead_loses_nothing() {
+    let plan = Plan::new("link to PostgreSQL slow, then stalled", MESSAGES).on(Database::new().await);
+    let (delay, span) = (Duration::from_millis(30), Duration::from_secs(1));
+    survives(plan, async |scene| faults::a_link_is_slow(scene, Link::Store, delay, span).await).await;
 }
 
 #[tokio::test]
@@ -79,14 +122,14 @@ async fn a_host_that_stands_still_for_longer_than_its_lease_loses_nothing() {
 #[tokio::test]
 async fn a_link_to_the_broker_that_is_cut_loses_nothing() {
     let plan = Plan::new("link to the broker cut, 3 times", MESSAGES);
-    survives(plan, async |scene| faults::the_link_is_cut(scene, 3).await).await;
+    survives(plan, async |scene| faults::a_link_is_cut(scene, Link::Broker, 3).await).await;
 }
 
 #[tokio::test]
 async fn a_link_to_the_broker_that_is_slow_and_then_dead_loses_nothing() {
     let plan = Plan::new("link to the broker slow, then stalled", MESSAGES);
     let (delay, span) = (Duration::from_millis(30), Duration::from_secs(1));
-    survives(plan, async |scene| faults::the_link_is_slow(scene, delay, span).await).await;
+    survives(plan, async |scene| faults::a_link_is_slow(scene, Link::Broker, delay, span).await).await;
 }
 
 #[tokio::test]

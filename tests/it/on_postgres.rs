@@ -123,7 +123,9 @@ async fn nothing_is_lost_when_the_server_is_killed() {
     let receiver = Receiver::start().await;
     let hook = a_hook("channel_create").to(&receiver);
     let builder = TestHost::builder().on_database(&database).hook(hook.clone());
-    let host = builder.setting("store.acquire_timeout_ms", 1000).setting("amqp.prefetch", 8).start().await;
+    let builder = builder.setting("store.acquire_timeout_ms", 1000).setting("amqp.prefetch", 8);
+    // What was stored when the server went, and whose attempt was not, is fired again when its lease has ended.
+    let host = builder.setting("firing.lease_ms", 2000).start().await;
     for _ in 0..MESSAGES / 2 {
         host.publish(channel_created(ACCOUNT)).await;
     }
@@ -145,6 +147,7 @@ async fn nothing_is_lost_when_the_server_is_killed() {
     })
     .await;
     host.expect_settled().await;
+    host.expect_no_waiting().await;
     let left = host.running.store.firing_counts(None).await.unwrap();
     assert_eq!(left, FiringCounts::default());
     host.finish().await;

@@ -1,7 +1,7 @@
 //! A steady load through real hosts while something goes wrong, and what became of it: `lost: 0 duplicates: n`.
 //!
-//! A [`Scene`] is a vhost, one or more hosts as processes on one store, a link to the broker that can fail, and a receiver
-//! that counts. [`run`] puts a load on it, lets a fault happen meanwhile ([`faults`]), waits until all that the broker had
+//! A [`Scene`] is a vhost, one or more hosts as processes on one store, links to the broker and to the database server that
+//! can fail, and a receiver that counts. [`run`] puts a load on it, lets a fault happen meanwhile ([`faults`]), waits until all that the broker had
 //! taken has arrived, stops the hosts as a service manager would, and has `hookbox doctor --audit` look at the store.
 //!
 //! What was published counts when the broker has confirmed it and has not returned it; the rest may arrive or not.
@@ -14,6 +14,7 @@ pub mod tally;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -28,6 +29,7 @@ use self::{
 use crate::{
     broker::Vhost,
     chaos_proxy::ChaosProxy,
+    database::Database,
     eventually::eventually_within,
     samples::ACCOUNT,
     test_host::{MASTER, MASTER_KEY, shared_folder},
@@ -37,12 +39,14 @@ use crate::{
 const HOOK: &str = "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f";
 
 /// Where the hosts of a run keep what they keep.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum StoreAt {
     /// A file in the run's folder.
     File,
-    /// A store of this URL, which nobody else uses.
-    Url(String),
+    /// A file here, which nobody else uses.
+    FileIn(PathBuf),
+    /// A database, which nobody else uses.
+    Database(Database),
 }
 
 /// What a run is made of.
@@ -76,6 +80,8 @@ pub struct Scene {
     pub vhost: Vhost,
     /// Between the hosts and the broker.
     pub link: ChaosProxy,
+    /// Between the hosts and the database server, which passes everything to nobody when the store is a file.
+    pub store_link: ChaosProxy,
     /// The hosts.
     pub nodes: Vec<Node>,
     /// The receiver.
@@ -128,6 +134,12 @@ impl Plan {
         self
     }
 
+    /// With the store in this database.
+    pub fn on(mut self, database: Database) -> Plan {
+        self.store = StoreAt::Database(database);
+        self
+    }
+
     /// With this setting, e.g. `("firing.lease_ms", 5000)`.
     pub fn setting(mut self, key: &str, value: impl fmt::Display) -> Plan {
         self.settings.push((key.to_owned(), value.to_string()));
@@ -160,18 +172,25 @@ impl Scene {
         let folder = tempfile::Builder::new().prefix("hookbox-faults-").tempdir().expect("a temporary folder");
         let link = ChaosProxy::start(vhost.amqp_port).await;
         let tally = Tally::start(plan.answers_after).await;
+        let store_link = ChaosProxy::start(match &plan.store {
+            StoreAt::Database(database) => database.port,
+            StoreAt::File | StoreAt::FileIn(_) => 0,
+        })
+        .await;
+        let file_in = |folder: &Path| format!("sqlite:{}", folder.join("hookbox.db").display());
         let store = match &plan.store {
-            StoreAt::File => format!("sqlite:{}", folder.path().join("hookbox.db").display()),
-            StoreAt::Url(url) => url.clone(),
+            StoreAt::File => file_in(folder.path()),
+            StoreAt::FileIn(folder) => file_in(folder),
+            StoreAt::Database(database) => database.url_through(store_link.port()),
         };
         let settings = settings(&store, &vhost.url_through(link.port()), &plan.settings);
         let nodes: Vec<Node> = (0..plan.nodes).map(|_| Node::new(&settings)).collect();
         nodes[0].import(&documents(&tally.url(), &plan.retry_schedule_s)).await;
-        Scene { plan, vhost, link, nodes, tally, load: load::Progress::none(), folder }
+        Scene { plan, vhost, link, store_link, nodes, tally, load: load::Progress::none(), folder }
     }
 
     /// The folder that the run's store is in.
-    pub fn folder(&self) -> &std::path::Path {
+    pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
@@ -188,6 +207,7 @@ impl Scene {
     /// Ends every fault, waits for what is on its way, stops the hosts and sums up.
     pub async fn finish(mut self, published: Published) -> Summary {
         self.link.restore().await;
+        self.store_link.restore().await;
         self.tally.come_back().await;
         for node in &mut self.nodes {
             node.wake_or_start().await;
@@ -263,6 +283,7 @@ fn settings(store: &str, amqp: &str, more: &[(String, String)]) -> String {
         ("api.listen", text("127.0.0.1:0")),
         ("telemetry.log", text("warn,lapin=off")),
         ("store.url", text(store)),
+        ("store.acquire_timeout_ms", "2000".to_owned()),
         ("store.key_file", in_shared("host.key")),
         ("modules.cache_dir", in_shared("module-cache")),
         ("master.account_id", text(MASTER)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Scene;
-use crate::{broker::Broker, eventually::eventually};
+use crate::{broker::Broker, chaos_proxy::ChaosProxy, database::Cluster, eventually::eventually};
 
 /// `kill -9` of the hosts in turn, so often in all; each is started again at once.
 pub async fn kill_hosts(scene: &mut Scene, times: usize) {
@@ -34,6 +34,15 @@ pub async fn kill_hosts_and_broker(scene: &mut Scene, broker: &mut Broker, hosts
     }
 }
 
+/// `kill -9` of the database server, so often; it is back before the next.
+pub async fn kill_database_server(scene: &mut Scene, cluster: &mut Cluster, times: u64) {
+    for nth in 1..=times {
+        scene.until_share(nth, times + 1).await;
+        cluster.kill().await;
+        cluster.restart().await;
+    }
+}
+
 /// SIGSTOP of a host for this long: longer than its lease.
 pub async fn a_host_stands_still(scene: &mut Scene, span: Duration) {
     scene.until_share(1, 3).await;
@@ -42,22 +51,40 @@ pub async fn a_host_stands_still(scene: &mut Scene, span: Duration) {
     scene.nodes[0].go_on();
 }
 
-/// The link between hosts and broker is cut, so often.
-pub async fn the_link_is_cut(scene: &mut Scene, times: u64) {
-    for nth in 1..=times {
-        scene.until_share(nth, times + 1).await;
-        scene.link.cut().await;
+/// A link of the hosts'.
+#[derive(Clone, Copy, Debug)]
+pub enum Link {
+    /// To the broker.
+    Broker,
+    /// To the database server.
+    Store,
+}
+
+impl Link {
+    fn of(self, scene: &mut Scene) -> &mut ChaosProxy {
+        match self {
+            Link::Broker => &mut scene.link,
+            Link::Store => &mut scene.store_link,
+        }
     }
 }
 
-/// The link passes everything later, then nothing at all, for this long each.
-pub async fn the_link_is_slow(scene: &mut Scene, delay: Duration, span: Duration) {
+/// A link is cut, so often.
+pub async fn a_link_is_cut(scene: &mut Scene, link: Link, times: u64) {
+    for nth in 1..=times {
+        scene.until_share(nth, times + 1).await;
+        link.of(scene).cut().await;
+    }
+}
+
+/// A link passes everything later, then nothing at all, for this long each.
+pub async fn a_link_is_slow(scene: &mut Scene, link: Link, delay: Duration, span: Duration) {
     scene.until_share(1, 4).await;
-    scene.link.delay(delay);
+    link.of(scene).delay(delay);
     sleep(span).await;
-    scene.link.stall();
+    link.of(scene).stall();
     sleep(span).await;
-    scene.link.restore().await;
+    link.of(scene).restore().await;
 }
 
 /// The receiver is away for this long.
