@@ -10,10 +10,17 @@ use super::{
     shell,
 };
 
+/// Programs that call the one that is named behind them.
+const CALLERS: [&str; 2] = ["sudo", "systemd-run"];
+
 /// Each call of a program in the page's blocks, without the program's name.
 fn calls_of(page: &Page, program: &str) -> Vec<Vec<String>> {
-    let calls = page.shell_blocks().into_iter().flat_map(|block| shell::calls(&block.text));
-    calls.filter(|words| words[0].rsplit('/').next() == Some(program)).map(|words| words[1..].to_vec()).collect()
+    let is_it = |word: &String| word.rsplit('/').next() == Some(program);
+    let arguments = |words: Vec<String>| {
+        let at = if CALLERS.contains(&words[0].as_str()) { words.iter().rposition(is_it) } else { Some(0) };
+        at.filter(|at| is_it(&words[*at])).map(|at| words[at + 1..].to_vec())
+    };
+    page.shell_blocks().into_iter().flat_map(|block| shell::calls(&block.text)).filter_map(arguments).collect()
 }
 
 #[test]
