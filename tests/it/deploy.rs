@@ -33,9 +33,8 @@ fn settings() -> Settings {
 
 /// Words of a text that name environment variables of settings: `HOOKBOX_SECTION__KEY`.
 fn environment() -> BTreeSet<String> {
-    let texts: String = ["compose.yaml", "hookbox.service", "hookbox.toml"]
-        .map(|name| read(&format!("deploy/{name}")))
-        .concat();
+    let texts: String =
+        ["compose.yaml", "hookbox.service", "hookbox.toml"].map(|name| read(&format!("deploy/{name}"))).concat();
     let words = texts.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     words.filter(|word| word.starts_with("HOOKBOX_") && word.contains("__")).map(str::to_owned).collect()
 }

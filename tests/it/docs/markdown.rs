@@ -7,25 +7,25 @@ use std::{
 };
 
 /// A page, by its path from the root of the repository.
-pub struct Page {
-    pub name: String,
-    pub text: String,
+pub(super) struct Page {
+    pub(super) name: String,
+    pub(super) text: String,
 }
 
 /// A block of code between fences.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Block {
+pub(super) struct Block {
     /// What stands behind the first fence: `sh`, `json`.
-    pub language: String,
-    pub text: String,
+    pub(super) language: String,
+    pub(super) text: String,
 }
 
-pub fn root() -> &'static Path {
+pub(super) fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Every page of the repository, without what is built and what begins with a dot.
-pub fn pages() -> Vec<Page> {
+pub(super) fn pages() -> Vec<Page> {
     let mut found = Vec::new();
     walk(root(), &mut found);
     found.sort();
@@ -39,7 +39,7 @@ pub fn pages() -> Vec<Page> {
 }
 
 /// One page.
-pub fn page(name: &str) -> Page {
+pub(super) fn page(name: &str) -> Page {
     let page = pages().into_iter().find(|page| page.name == name);
     page.unwrap_or_else(|| panic!("there is no page {name}"))
 }
@@ -71,7 +71,7 @@ impl Page {
     }
 
     /// Its blocks of code, in their order.
-    pub fn blocks(&self) -> Vec<Block> {
+    pub(super) fn blocks(&self) -> Vec<Block> {
         let mut blocks: Vec<Block> = Vec::new();
         let mut open: Option<(usize, Block)> = None;
         for line in self.text.lines() {
@@ -98,12 +98,12 @@ impl Page {
     }
 
     /// Its blocks in a shell's language.
-    pub fn shell_blocks(&self) -> Vec<Block> {
+    pub(super) fn shell_blocks(&self) -> Vec<Block> {
         self.blocks().into_iter().filter(|block| ["sh", "bash", "shell"].contains(&block.language.as_str())).collect()
     }
 
     /// What stands between single backticks, also over the end of a line.
-    pub fn words_in_code(&self) -> Vec<String> {
+    pub(super) fn words_in_code(&self) -> Vec<String> {
         let mut paragraphs = vec![String::new()];
         for (is_prose, line) in self.lines() {
             // A row of a table, or an entry of a list, is a paragraph of its own.
@@ -120,7 +120,7 @@ impl Page {
     }
 
     /// The targets of its links and images.
-    pub fn links(&self) -> Vec<&str> {
+    pub(super) fn links(&self) -> Vec<&str> {
         let mut links = Vec::new();
         for (_, line) in self.lines().filter(|(is_prose, _)| *is_prose) {
             // What is quoted is no link.
@@ -135,7 +135,7 @@ impl Page {
     }
 
     /// What its headings can be linked to by, as GitHub makes it.
-    pub fn anchors(&self) -> Vec<String> {
+    pub(super) fn anchors(&self) -> Vec<String> {
         let mut seen = BTreeMap::new();
         let headings = self.lines().filter(|(is_prose, line)| *is_prose && line.starts_with('#'));
         let anchor = |(_, line): (bool, &str)| {
@@ -151,7 +151,8 @@ impl Page {
 
 #[test]
 fn a_page_is_read_as_it_is_shown() {
-    let text = "# One, `two`\n[a](b.md#c) and `x\ny`\n```sh\n# no heading [n](o)\n```\n- `z`\n## One, two\n[q]: ../r \"s\"\n";
+    let text =
+        "# One, `two`\n[a](b.md#c) and `x\ny`\n```sh\n# no heading [n](o)\n```\n- `z`\n## One, two\n[q]: ../r \"s\"\n";
     let page = Page { name: "page".to_owned(), text: text.to_owned() };
     assert_eq!(page.anchors(), ["one-two", "one-two-1"]);
     assert_eq!(page.links(), ["b.md#c", "../r"]);

@@ -2,7 +2,7 @@
 
 /// The words of each call. Redirections, comments and the texts of `<<` are left out; what stands in `$(…)` is a call of its
 /// own, and `$` in the place of it.
-pub fn calls(block: &str) -> Vec<Vec<String>> {
+pub(super) fn calls(block: &str) -> Vec<Vec<String>> {
     let mut reader = Reader::default();
     let mut letters = block.chars().peekable();
     while let Some(letter) = letters.next() {
