@@ -1,6 +1,14 @@
-//! The move from KAZOO: the documents of the page, imported, give what the page says is printed.
+//! The move from KAZOO: the documents of the page, imported, give what the page says is printed; and its way of changing over
+//! loses nothing.
 
-use hookbox_tests::real_program::Place;
+use hookbox::host::{self, HostOptions};
+use hookbox_tests::{
+    amqp::Published,
+    real_program::{Place, hookbox},
+    receiver::Receiver,
+    samples::{ACCOUNT, channel_created},
+    test_host::{TestHost, a_hook, import},
+};
 
 use super::markdown::page;
 
@@ -20,4 +28,30 @@ async fn the_import_prints_what_the_page_shows() {
     place.write("hookbox.toml", here.collect::<Vec<_>>().join("\n"));
     let said = place.call(&["import", "kazoo", "documents.json", "--config", "hookbox.toml"]).await;
     assert_eq!((said.stdout.as_str(), said.code), (block("text", "accounts: ").as_str(), 1), "{}", said.stderr);
+}
+
+#[tokio::test]
+async fn what_is_published_while_neither_works_is_fired_once_by_the_new_one() {
+    let receiver = Receiver::start().await;
+    let host = TestHost::builder().start().await;
+    // While KAZOO's app is still at work: there is no hook here, so nothing fires twice.
+    host.publish(channel_created(ACCOUNT)).await;
+    host.expect_settled().await;
+    let TestHost { running, amqp, vhost, settings, folder } = host;
+    assert!(running.stop().await, "the host did not stop in time");
+
+    // KAZOO's app has been stopped, and hooks are imported.
+    let late = channel_created(ACCOUNT);
+    let published = amqp.as_ref().unwrap().publish(&late).await;
+    assert!(matches!(published, Published::Routed), "{published:?}");
+    import(&settings, &[a_hook("channel_create").to(&receiver).document()]).await;
+
+    let options = HostOptions { compile_program: Some(hookbox()), ..HostOptions::default() };
+    let running = host::start(settings.clone(), options).await.unwrap();
+    running.ready().await;
+    receiver.expect_requests(1).await;
+    let host = TestHost { running, amqp, vhost, settings, folder };
+    host.expect_settled().await;
+    host.finish().await;
+    assert_eq!(receiver.requests().len(), 1);
 }
