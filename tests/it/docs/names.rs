@@ -15,7 +15,7 @@ use super::{
 };
 
 /// What makes of `name.word` the name of a file.
-const ENDINGS: [&str; 8] = ["toml", "db", "key", "service", "rs", "md", "js", "py"];
+const ENDINGS: [&str; 9] = ["toml", "db", "key", "service", "rs", "md", "js", "py", "json"];
 /// Of a path of REST, what it may begin with.
 const BEGINNINGS: [&str; 6] = ["/v2/", "/healthz", "/readyz", "/metrics", "/openapi.json", "…/"];
 

@@ -137,7 +137,11 @@ impl Language {
     }
 
     fn call(&self, words: &[&str], folder: &Path, arguments: &[&str]) -> Command {
-        let mut call = Command::new(words[0]);
+        // What was built is in the folder, what else is called on the PATH.
+        let mut call = match words[0].strip_prefix("./") {
+            Some(built) => Command::new(folder.join(built)),
+            None => Command::new(words[0]),
+        };
         call.args(&words[1..]).args(arguments).current_dir(folder);
         // Nothing is fetched, and nothing is kept outside of the folder.
         call.env("GOFLAGS", "-mod=mod").env("GOPROXY", "off").env("GOTOOLCHAIN", "local");
