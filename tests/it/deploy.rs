@@ -1,9 +1,9 @@
-//! What `deploy/` says fits the program: every setting, path, port and command in it exists.
+//! What `deploy/` says fits the program: every setting, path, port and command in its files exists. Its page is checked with
+//! all others, by `docs`.
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use hookbox::settings::Settings;
-use hookbox_tests::real_program::Place;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -33,9 +33,8 @@ fn settings() -> Settings {
 
 /// Words of a text that name environment variables of settings: `HOOKBOX_SECTION__KEY`.
 fn environment() -> BTreeSet<String> {
-    let texts: String = ["compose.yaml", "hookbox.service", "hookbox.toml", "README.md"]
-        .map(|name| read(&format!("deploy/{name}")))
-        .concat();
+    let texts: String =
+        ["compose.yaml", "hookbox.service", "hookbox.toml"].map(|name| read(&format!("deploy/{name}"))).concat();
     let words = texts.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
     words.filter(|word| word.starts_with("HOOKBOX_") && word.contains("__")).map(str::to_owned).collect()
 }
@@ -54,17 +53,17 @@ fn settings_of_the_container_are_known_and_within_bounds() {
 }
 
 #[test]
-fn settings_that_the_pages_name_exist() {
+fn settings_that_the_files_name_exist() {
     let example = Settings::from_parts(None, std::iter::empty()).unwrap();
     let known = serde_json::to_value(&example).unwrap();
-    for page in ["deploy/README.md", "deploy/hookbox.service", "deploy/compose.yaml", "deploy/hookbox.toml"] {
-        let text = read(page);
+    for file in ["deploy/hookbox.service", "deploy/compose.yaml", "deploy/hookbox.toml"] {
+        let text = read(file);
         let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && !"._".contains(letter));
         for word in words.map(|word| word.trim_end_matches('.')) {
             let Some((section, key)) = word.split_once('.') else { continue };
             let Some(keys) = known.get(section).and_then(|section| section.as_object()) else { continue };
             let is_file = ["toml", "db", "key", "service", "rs"].contains(&key);
-            assert!(is_file || keys.contains_key(key), "{page}: there is no setting {word}");
+            assert!(is_file || keys.contains_key(key), "{file}: there is no setting {word}");
         }
     }
 }
@@ -89,8 +88,8 @@ fn service_managers_wait_longer_than_a_stop_takes() {
     assert!(stop.unready_ms > numbers[0] * 1000 * numbers[1], "{check}");
 }
 
-#[tokio::test]
-async fn commands_are_those_of_the_program() {
+#[test]
+fn commands_are_those_of_the_program() {
     let unit = read("deploy/hookbox.service");
     let container = read("deploy/Containerfile");
     let serve = "serve --config /etc/hookbox/hookbox.toml";
@@ -98,30 +97,6 @@ async fn commands_are_those_of_the_program() {
     let words: Vec<_> = serve.split(' ').map(|word| format!("{word:?}")).collect();
     assert!(container.contains(&format!("CMD [{}]", words.join(", "))), "{container}");
     assert!(container.contains("ENTRYPOINT [\"/usr/local/bin/hookbox\"]"));
-    // Each call that the page shows is one: the program knows its words.
-    let place = Place::new();
-    let page = read("deploy/README.md");
-    let calls = page.lines().filter_map(|line| line.trim().strip_prefix("hookbox "));
-    let mut count = 0;
-    for call in calls {
-        let words: Vec<_> = call.split(['#', '>', '<']).next().unwrap().split_whitespace().collect();
-        let flags: Vec<_> = words.iter().filter(|word| word.starts_with("--")).collect();
-        let names: Vec<_> = words
-            .iter()
-            .take_while(|word| {
-                word.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-') && !word.starts_with('-')
-            })
-            .collect();
-        let mut arguments: Vec<&str> = names.into_iter().copied().collect();
-        arguments.push("--help");
-        let said = place.call(&arguments).await;
-        assert_eq!(said.code, 0, "hookbox {call}: {said:?}");
-        for flag in flags {
-            assert!(said.stdout.contains(*flag), "hookbox {call}: there is no {flag}");
-        }
-        count += 1;
-    }
-    assert!(count > 0, "the page shows no call");
 }
 
 #[test]

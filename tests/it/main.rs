@@ -13,6 +13,7 @@ mod faults;
 mod stops;
 mod audits;
 mod deploy;
+mod docs;
 mod supervision;
 mod whose_events;
 mod follows_changes;

@@ -28,7 +28,7 @@ impl Traffic for PostgresStore {
             // Ids begin with the time at which an attempt began: their index has the newest of all.
             None => {
                 sqlx::query(
-                    "SELECT at_ms, success, (document::json->>'duration_ms')::bigint AS duration_ms FROM attempts
+                    "SELECT at_ms, success, duration_ms FROM attempts
                      WHERE id >= $1 AND day >= $2 ORDER BY id DESC LIMIT $3",
                 )
                 .bind(Attempt::first_id(from_ms).unwrap_or_default())
@@ -42,7 +42,7 @@ impl Traffic for PostgresStore {
                 let range = AttemptQuery { from_ms, ..AttemptQuery::newest(account.clone(), None, limit) };
                 let (above, _) = self.bounds(&range).await?;
                 sqlx::query(
-                    "SELECT at_ms, success, (document::json->>'duration_ms')::bigint AS duration_ms FROM attempts
+                    "SELECT at_ms, success, duration_ms FROM attempts
                      WHERE account = $1 AND seq > $2 AND day >= $3 AND at_ms >= $4 ORDER BY seq DESC LIMIT $5",
                 )
                 .bind(text(account.as_str()))
