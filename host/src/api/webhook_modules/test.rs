@@ -67,7 +67,7 @@ pub async fn test(
     Extension(RequestBody(body)): Extension<RequestBody>,
 ) -> Result<Answer, Problem> {
     let found = match api.module_seen(&account, &name).await {
-        Ok(record) => Found::Registered(record),
+        Ok(record) => Found::Registered(Box::new(record)),
         Err(unknown) => Found::Operators(api.operators_module(&name).ok_or(unknown)?),
     };
     let kind = found.kind();
@@ -91,7 +91,7 @@ pub async fn test(
 
 /// What is to be tried out: what the account has or is offered, else what the operator brought.
 enum Found {
-    Registered(RegisteredModule),
+    Registered(Box<RegisteredModule>),
     Operators(Arc<Module>),
 }
 
