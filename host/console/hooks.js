@@ -142,7 +142,7 @@ async function testDialog(page, hook) {
     const event = choice(kinds.map(({ id, name }) => [id, name]), { value: hook.hook === "all" ? kinds[0]?.id : hook.hook });
     const payload = h("textarea", { rows: 5, spellcheck: "false", placeholder: "{ }  – empty: a sample of the event" });
     const payloadField = field("Payload", payload, { optional: true, help: "A JSON object in the place of the event's sample." });
-    const answered = region("div", { "aria-live": "polite" });
+    const answered = region("div.stack", { "aria-live": "polite" });
     const fire = action("Send it", async () => {
       payloadField.complain(null);
       const data = hook.hook === "all" ? { event: event.value } : {};

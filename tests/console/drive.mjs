@@ -128,6 +128,8 @@ async function story() {
     const dialog = page.getByRole("dialog");
     await dialog.getByLabel("Payload").fill(JSON.stringify({ id: "u1", note: markup }));
     await press("Send it", dialog);
+    await dialog.getByRole("link", { name: "See the attempt" }).waitFor();
+    await look("dialog");
     await dialog.getByRole("link", { name: "See the attempt" }).click();
     await heading("object 200").waitFor();
     const text = await main.textContent();
@@ -191,6 +193,7 @@ async function story() {
     await main.getByText("crm 1.0.0 passed the check.").waitFor({ timeout: 30_000 });
     const report = await main.locator(".report").textContent();
     for (const shown of ["compile", "instantiate", "SHA-256", "imports"]) assert.ok(report.includes(shown), `the report does not say ${shown}`);
+    await look("report");
     await main.getByRole("link", { name: "Activate it on its page" }).click();
     await heading(/crm/).waitFor();
     await press("Activate 1.0.0");
@@ -286,7 +289,7 @@ async function story() {
     await page.getByRole("button", { name: "Sign out" }).click();
     await page.getByRole("heading", { name: "Sign in" }).waitFor();
     assert.equal(await page.evaluate(() => JSON.stringify({ ...sessionStorage })), "{}");
-    await look("sign-in", null, "Sign in");
+    await look("sign-in");
   });
 
   await part("the operator sees all accounts, and looks at one of them", async () => {
@@ -309,7 +312,10 @@ async function story() {
   });
 }
 
-/** Pictures of a page in light, dark and on a phone, where nothing may stick out; and what axe says of both colours. */
+/**
+ * Pictures of a page in light, dark and on a phone, where nothing may stick out; and what axe says of both colours. Without a
+ * path, of what is there.
+ */
 async function look(name, path, title, of) {
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
