@@ -185,6 +185,7 @@ fn taken_in(message: &hookbox_tests::samples::Message) -> hookbox::message::Mess
         account: Some(AccountId::from(ACCOUNT)),
         within: None,
         received_ms: now_ms(),
+        trace: None,
         body: message.json().to_string(),
     }
 }

@@ -188,6 +188,7 @@ fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
         internal_leg: false,
         within: None,
         hooks_of: None,
+        trace: None,
     })
 }
 

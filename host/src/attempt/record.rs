@@ -9,7 +9,7 @@ use serde::{
     ser::{SerializeMap, SerializeStruct},
 };
 
-use super::{Attempt, Outcome, TransformRun};
+use super::{Attempt, Outcome, Phases, TransformRun};
 use crate::{clock::gregorian_s, message::Object};
 
 /// KAZOO's word in `reason` for an answer that is no success.
@@ -46,7 +46,7 @@ impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let attempt = self.0;
         let success = attempt.outcome.is_success();
-        let mut fields = serializer.serialize_struct("Attempt", 26)?;
+        let mut fields = serializer.serialize_struct("Attempt", 27)?;
         fields.serialize_field("id", &attempt.id)?;
         fields.serialize_field("account_id", &attempt.account)?;
         fields.serialize_field("hook_id", &attempt.hook)?;
@@ -55,6 +55,9 @@ impl Serialize for Document<'_> {
         fields.serialize_field("module", &attempt.module)?;
         fields.serialize_field("timestamp", &gregorian_s(attempt.at_ms))?;
         fields.serialize_field("duration_ms", &attempt.duration_ms)?;
+        if attempt.phases != Phases::default() {
+            fields.serialize_field("phases", &Timings(attempt.phases))?;
+        }
         fields.serialize_field("try", &attempt.try_number)?;
         fields.serialize_field("uri", &attempt.uri)?;
         fields.serialize_field("method", attempt.request.method)?;
@@ -93,6 +96,22 @@ impl Serialize for Document<'_> {
             fields.serialize_field("next_try", &gregorian_s(next_try_ms))?;
         }
         fields.end()
+    }
+}
+
+/// How long its parts took, as far as it came.
+struct Timings(Phases);
+
+impl Serialize for Timings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Phases { connect_us, first_byte_us, body_us } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        for (name, took_us) in [("connect_us", connect_us), ("first_byte_us", first_byte_us), ("body_us", body_us)] {
+            if let Some(took_us) = took_us {
+                map.serialize_entry(name, &took_us)?;
+            }
+        }
+        map.end()
     }
 }
 
@@ -175,6 +194,8 @@ mod tests {
             },
             outcome,
             duration_ms: 17,
+            phases: Phases { connect_us: Some(4100), first_byte_us: Some(12_400), body_us: None },
+            trace: None,
             next_try_ms: None,
             retries_left: 0,
             payload: None,
@@ -216,6 +237,7 @@ mod tests {
             TransformRun { id: "acme/mask".into(), version: "1.0.0".into(), digest: Some("ab".repeat(32)), fuel: 5120 };
         let attempt = Attempt {
             request: SentRequest::default(),
+            phases: Phases::default(),
             transform: Some(Box::new(run)),
             retries_left: 2,
             ..attempt(Outcome::Dropped)

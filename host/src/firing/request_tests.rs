@@ -19,7 +19,7 @@ fn prepared(hook: &Value, payload: &Value) -> (PreparedRequest, SentRequest) {
 
 fn firing(secrets: &[Secret]) -> Firing<'_> {
     static ID: LazyLock<WebhookId> = LazyLock::new(|| "f1r1ng".into());
-    Firing { id: &ID, cluster_id: "c1", now_ms: NOW_MS, secrets, rewritten: None, body_bytes_max: 100_000 }
+    Firing { id: &ID, cluster_id: "c1", now_ms: NOW_MS, secrets, rewritten: None, body_bytes_max: 100_000, trace: None }
 }
 
 /// The payload that a transform would get, with what is written last.

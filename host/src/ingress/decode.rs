@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::{
     account::AccountTree,
     message::{AccountId, Message, Object, Source, UnixMs},
+    telemetry::trace_context::TraceContext,
 };
 
 /// What came in, before anything is known of it.
@@ -34,6 +35,8 @@ pub struct Incoming<'a> {
     pub body: &'a [u8],
     /// For a tenant's post: the tenant.
     pub within: Option<AccountId>,
+    /// The `traceparent` that came with it.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why it can never be a message.
@@ -114,6 +117,7 @@ impl Decoder {
             account,
             within: incoming.within.clone(),
             received_ms: now_ms,
+            trace: incoming.trace,
             body,
         })
     }
@@ -278,6 +282,7 @@ mod tests {
             content_encoding: None,
             body,
             within: None,
+            trace: None,
         }
     }
 

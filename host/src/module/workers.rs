@@ -26,6 +26,7 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// The workers. They end when this is dropped, after the calls that wait.
 pub struct Workers {
     queue: Arc<Queue>,
+    threads: usize,
 }
 
 struct Queue {
@@ -38,6 +39,17 @@ struct State {
     lines: Lines<Job>,
     closed: bool,
     idle: usize,
+}
+
+/// How many workers do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkersNow {
+    /// Threads with a call.
+    pub busy: usize,
+    /// Threads without.
+    pub idle: usize,
+    /// Calls in line.
+    pub calls_waiting: usize,
 }
 
 impl Workers {
@@ -64,7 +76,7 @@ impl Workers {
         let every = Duration::from_millis((settings.wait_ms_max / 4).max(1));
         let watched = Arc::clone(&queue);
         std::thread::Builder::new().name("module-lines".into()).spawn(move || watch_lines(&watched, every))?;
-        Ok(Self { queue })
+        Ok(Self { queue, threads: workers })
     }
 
     /// Puts a call into its module's line.
@@ -84,6 +96,13 @@ impl Workers {
     /// How many such calls would find a place that is not further back than `wait`.
     pub fn room(&self, asked: &Asked<'_>, wait: Duration) -> usize {
         self.queue.state().lines.room(asked, wait)
+    }
+
+    /// What they do at this moment.
+    pub fn now(&self) -> WorkersNow {
+        let state = self.queue.state();
+        let idle = state.idle.min(self.threads);
+        WorkersNow { busy: self.threads - idle, idle, calls_waiting: state.lines.waiting() }
     }
 }
 
