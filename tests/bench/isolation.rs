@@ -98,7 +98,6 @@ fn message() -> wit::Message {
         name: "CHANNEL_CREATE".into(),
         account_id: Some(ACCOUNT.into()),
         received_ms: 1,
-        trace: None,
         body: String::from_utf8(message.body).expect("JSON"),
     }
 }

@@ -38,6 +38,7 @@ async fn store_backlog(store: &SharedStore, account: &str, hook: &str, count: u6
                 selectors: Arc::from([]),
                 internal_leg: false,
                 within: None,
+                trace: None,
                 hooks_of: None,
             };
             let firing = Firing {

@@ -79,6 +79,8 @@ pub struct PostedMessage {
     pub message_id: Option<String>,
     /// `application/json` when absent.
     pub content_type: Option<String>,
+    /// Of these `traceparent` is looked at: the trace that the message belongs to.
+    pub headers: Option<AnyObject>,
 }
 
 /// What became of a message.
@@ -98,7 +100,10 @@ pub struct SettledMessage {
 /// Take messages for an account: one, or a list.
 #[utoipa::path(
     put, path = "/v2/accounts/{account_id}/messages", tag = "messages",
-    params(("account_id" = String, Path, description = "In whose name; nothing may come of them outside its tree")),
+    params(
+        ("account_id" = String, Path, description = "In whose name; nothing may come of them outside its tree"),
+        ("traceparent" = Option<String>, Header, description = "The trace (W3C) of those messages that name none in their headers"),
+    ),
     request_body = Envelope<Vec<PostedMessage>>,
     responses(
         (status = 202, description = "At least one was taken", body = Success<Vec<SettledMessage>>),

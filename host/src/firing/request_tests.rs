@@ -178,6 +178,21 @@ fn header<'a>(request: &'a PreparedRequest, wanted: &str) -> Option<&'a str> {
 }
 
 #[test]
+fn receivers_are_told_of_a_trace_when_there_is_one_and_the_hook_says_nothing_of_its_own() {
+    let trace: TraceContext = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    let sent = |fields: Value, trace| {
+        let (request, shown) = prepare(&hook_of(&fields), &an_event(), Firing { trace, ..firing(&[]) }).unwrap();
+        let told = header(&request, "traceparent").map(str::to_owned);
+        assert_eq!(shown.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("traceparent")), told.is_some());
+        told
+    };
+    assert_eq!(sent(json!({}), None), None);
+    assert_eq!(sent(json!({}), Some(trace)), Some(trace.to_string()));
+    let own = json!({"headers": {"traceparent": "own"}});
+    assert_eq!(sent(own, Some(trace)).as_deref(), Some("own"));
+}
+
+#[test]
 fn what_is_signed_is_what_is_sent() {
     let theirs = standardwebhooks::Webhook::new(SECRET).unwrap();
     let timestamp = i64::try_from(NOW_MS / 1000).unwrap();

@@ -304,6 +304,19 @@ mod tests {
     }
 
     #[test]
+    fn a_message_belongs_to_the_trace_that_came_with_it() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
+        let message = decoder().decode(&Incoming { trace, ..incoming(b"{}") }, &tree(), 7).unwrap();
+        assert_eq!(message.trace, trace);
+        // As it is stored, and as older versions stored it.
+        let stored = serde_json::to_value(&message).unwrap();
+        assert_eq!(serde_json::from_value::<Message>(stored.clone()).unwrap(), message);
+        let mut older = stored;
+        older.as_object_mut().unwrap().remove("trace");
+        assert_eq!(serde_json::from_value::<Message>(older).unwrap(), Message { trace: None, ..message });
+    }
+
+    #[test]
     fn an_unknown_account_is_none() {
         assert_eq!(decode(&json!({"Account-ID": "who"})).account, None);
         assert_eq!(decode(&json!({"Account-ID": 7})).account, None);

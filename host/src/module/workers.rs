@@ -219,6 +219,25 @@ mod tests {
     }
 
     #[test]
+    fn they_tell_what_they_do() {
+        let (workers, module) = (workers(1, 60_000), ModuleId::from("slow"));
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        let (began, begins) = mpsc::channel();
+        let (answer, answered) = mpsc::channel();
+        let slow = move || {
+            began.send(()).unwrap();
+            goes_on.recv().unwrap();
+        };
+        workers.submit(&asked(&module, 1, 60_000), Box::new(slow)).expect("a place");
+        begins.recv().unwrap();
+        workers.submit(&asked(&module, 1, 60_000), Box::new(move || answer.send(()).unwrap())).expect("a place");
+        assert_eq!(workers.now(), WorkersNow { busy: 1, idle: 0, calls_waiting: 1 });
+        go_on.send(()).unwrap();
+        answered.recv().unwrap();
+        assert_eq!(workers.now().calls_waiting, 0);
+    }
+
+    #[test]
     fn whoever_stands_in_line_for_too_long_is_told_although_all_workers_are_busy() {
         let (workers, module) = (workers(1, 20), ModuleId::from("slow"));
         let (go_on, goes_on) = mpsc::channel::<()>();
