@@ -34,6 +34,7 @@ bench: wasm-target test-servers kit-tools ## measure against the floor, on a pri
 	cargo bench $(MEASURED) --profile dev --bench rest
 	cargo bench $(MEASURED) --profile dev --bench lists
 	cargo bench $(MEASURED) --profile dev --bench pipeline -- $(BENCH)
+	cargo bench $(MEASURED) --profile dev --bench telemetry
 	cargo bench $(MEASURED) --profile dev --bench noisy_hooks
 
 faults: wasm-target test-servers kit-tools ## pull every plug under load, and print what was lost; FAULTS="--short" for a tenth of the load

@@ -13,7 +13,10 @@ pub mod record;
 
 use std::sync::Arc;
 
-use crate::message::{AccountId, Event, HookId, ModuleId, UnixMs, WebhookId};
+use crate::{
+    message::{AccountId, Event, HookId, ModuleId, UnixMs, WebhookId},
+    telemetry::trace_context::TraceContext,
+};
 
 /// One HTTP try of a firing: request, response and timings, or what went wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +47,8 @@ pub struct Attempt {
     pub duration_ms: u64,
     /// How that is made up, as far as the try came.
     pub phases: Phases,
+    /// Where it stands in a trace, when there is one.
+    pub trace: Option<TraceContext>,
     /// When the next try is due; `None` when this was the last.
     pub next_try_ms: Option<UnixMs>,
     /// Tries that are left after this one.

@@ -31,6 +31,7 @@ pub mod resend_jobs;
 pub mod scheduler;
 pub mod shares;
 pub mod signature;
+mod telling;
 pub mod turns;
 pub mod webhook_id;
 
@@ -40,7 +41,8 @@ use std::{
     time::Duration,
 };
 
-use metrics::{counter, histogram};
+use metrics::counter;
+use opentelemetry::trace::SpanKind;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::TaskTracker;
 
@@ -53,6 +55,7 @@ use self::{
     quota::Quota,
     retry::Verdict,
     signature::Secret,
+    telling::canonical_line,
     transform::Rewritten,
     transforming::ToSend,
 };
@@ -68,6 +71,7 @@ use crate::{
         Entry, FiringChange, StoreError,
         secrets::{HostKey, SecretError},
     },
+    telemetry::{meters::meters, spans::Spans, trace_context::TraceContext},
 };
 
 /// Makes tries of firings, each until it has ended or is stored.
@@ -94,6 +98,10 @@ pub struct Firer {
     pub disabler: Arc<Disabler>,
     /// Who looks on is told of attempts.
     pub live: Live,
+    /// Begins the spans of tries.
+    pub spans: Spans,
+    /// `telemetry.log_body_bytes_max`.
+    pub log_body_bytes_max: usize,
     /// KAZOO's `cluster_id`, written last into every payload.
     pub cluster_id: Arc<str>,
     /// So many messages may wait `firing.park_after_ms` for receivers; when more do, each waits for less.
@@ -248,7 +256,8 @@ impl Firer {
         let Ok(place) = self.lanes.try_enter(hook, Origin::Message) else { return Ok(None) };
         let attempt = Attempt { retries_left: 0, ..self.tried(&firing, hook).await };
         drop(place);
-        canonical_line(&attempt);
+        meters().attempt(&attempt, None);
+        canonical_line(&attempt, self.log_body_bytes_max);
         let recorded = Some(attempt.clone());
         self.log.keep(Entry { attempt: recorded, counts_as_failure: false, change: FiringChange::None }).await?;
         self.live.tell(|| record::live_event(&attempt));
@@ -264,6 +273,7 @@ impl Firer {
         parked: &Parked,
     ) -> Result<(), StoreError> {
         let mut attempt = self.tried(&firing, hook).await;
+        meters().attempt(&attempt, (firing.tries == 0).then_some(firing.created_ms));
         firing.tries = attempt.try_number;
         let now_ms = self.clock.now_ms();
         let mut verdict = retry::verdict(&attempt.outcome, firing.tries, hook, &self.settings, now_ms, rand::random());
@@ -273,14 +283,23 @@ impl Firer {
         if let Verdict::Retry { due_ms } = verdict {
             attempt.next_try_ms = Some(due_ms);
         }
-        canonical_line(&attempt);
+        canonical_line(&attempt, self.log_body_bytes_max);
         firing.lease = parked.get().cloned();
         let failed = verdict != Verdict::Delivered;
+        let ended = match verdict {
+            Verdict::Delivered if attempt.outcome == Outcome::Dropped => Some(&meters().ended.dropped),
+            Verdict::Delivered => Some(&meters().ended.delivered),
+            Verdict::Retry { .. } => None,
+            Verdict::GiveUp { .. } | Verdict::Disable { .. } => Some(&meters().ended.undelivered),
+        };
         let is_stored_hook = matches!(firing.target, Target::Stored(..));
         let told = self.live.is_heard().then(|| record::live_event(&attempt));
         self.record(Some(attempt), failed, change(firing, &verdict, now_ms)).await?;
         if let Some(told) = told {
             self.live.tell(|| told);
+        }
+        if let Some(ended) = ended {
+            ended.increment(1);
         }
         match verdict {
             Verdict::Delivered => {}
@@ -302,6 +321,8 @@ impl Firer {
     async fn tried(&self, firing: &Firing, hook: &Hook) -> Attempt {
         let (at_ms, began) = (self.clock.now_ms(), Instant::now());
         let timeout = self.timeout(hook);
+        let mut span = self.spans.below(firing.event.trace, "attempt", SpanKind::Client);
+        let trace = span.context().or(firing.event.trace);
         let (to_send, transform) = match hook.rare.as_ref().and_then(|rare| rare.transform.as_ref()) {
             None => (None, None),
             Some(wanted) => {
@@ -311,12 +332,12 @@ impl Firer {
         };
         let (sent, uri, outcome, phases) = match to_send {
             None => {
-                let (sent, outcome, phases) = self.send(firing, hook, None, at_ms, timeout).await;
+                let (sent, outcome, phases) = self.send(firing, hook, None, (at_ms, trace), timeout).await;
                 (sent, None, outcome, phases)
             }
             Some(ToSend::Rewritten(rewritten)) => {
                 let rest = timeout.saturating_sub(began.elapsed());
-                let (sent, outcome, phases) = self.send(firing, hook, Some(&rewritten), at_ms, rest).await;
+                let (sent, outcome, phases) = self.send(firing, hook, Some(&rewritten), (at_ms, trace), rest).await;
                 (sent, Some(rewritten.uri), outcome, phases)
             }
             Some(ToSend::Nothing(outcome)) => (SentRequest::default(), None, outcome, Phases::default()),
@@ -324,7 +345,7 @@ impl Firer {
         let try_number = firing.tries + 1;
         // What a transform made of it is no payload to send again: that goes through the transform anew.
         let shown = transform.is_none() && request::shows_payload(hook, &sent);
-        Attempt {
+        let attempt = Attempt {
             id: Attempt::new_id(at_ms),
             webhook_id: firing.id.clone(),
             account: hook.account.clone(),
@@ -338,11 +359,14 @@ impl Firer {
             outcome,
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             phases,
+            trace,
             next_try_ms: None,
             retries_left: retry::retries_left(hook, try_number),
             payload: (!shown).then(|| Arc::clone(&firing.event)),
             transform,
-        }
+        };
+        telling::describe(&mut span, &attempt);
+        attempt
     }
 
     /// Makes the request and sends it. A request that cannot be made is an outcome too: what is wrong is in the hook.
@@ -351,7 +375,7 @@ impl Firer {
         firing: &Firing,
         hook: &Hook,
         rewritten: Option<&Rewritten>,
-        at_ms: UnixMs,
+        (at_ms, trace): (UnixMs, Option<TraceContext>),
         timeout: Duration,
     ) -> (SentRequest, Outcome, Phases) {
         let unmade = |fault, detail| (SentRequest::default(), Outcome::Failed { fault, detail }, Phases::default());
@@ -369,6 +393,7 @@ impl Firer {
             secrets: &secrets,
             rewritten,
             body_bytes_max: usize::try_from(self.settings.body_bytes_max).unwrap_or(usize::MAX),
+            trace,
         };
         let (prepared, sent) = match request::prepare(hook, &firing.event, with) {
             Ok(request) => request,
@@ -427,7 +452,9 @@ impl Firer {
     async fn give_up(&self, firing: Firing, reason: &str) -> Result<(), StoreError> {
         let at_ms = self.clock.now_ms();
         let change = FiringChange::Undelivered { firing: Box::new(firing), reason: reason.to_owned(), at_ms };
-        self.record(None, false, change).await
+        self.record(None, false, change).await?;
+        meters().ended.undelivered.increment(1);
+        Ok(())
     }
 
     async fn record(
@@ -459,40 +486,3 @@ const PATIENCE_MIN_MS: u64 = 50;
 
 /// Why a firing ends whose hook does not fire any more.
 const DISABLED: &str = "the hook is disabled or deleted";
-
-/// One line for each try, with what somebody looks for: no bodies, no secrets.
-fn canonical_line(attempt: &Attempt) {
-    let (result, fault) = match &attempt.outcome {
-        Outcome::Dropped => ("dropped", ""),
-        outcome if outcome.is_success() => ("delivered", ""),
-        Outcome::Answered { .. } => ("failed", "status"),
-        Outcome::Failed { fault, .. } => ("failed", fault.as_str()),
-    };
-    let status = match &attempt.outcome {
-        Outcome::Answered { status, .. } => Some(*status),
-        Outcome::Failed { .. } | Outcome::Dropped => None,
-    };
-    counter!("hookbox_attempts_total", "result" => result, "fault" => fault).increment(1);
-    histogram!("hookbox_attempt_seconds").record(Duration::from_millis(attempt.duration_ms).as_secs_f64());
-    let detail = match &attempt.outcome {
-        Outcome::Failed { detail, .. } => Some(detail),
-        Outcome::Answered { .. } | Outcome::Dropped => None,
-    };
-    let transform = attempt.transform.as_ref().map(|run| run.id.as_str());
-    tracing::info!(
-        target: "hookbox::attempt",
-        webhook_id = %attempt.webhook_id,
-        account = %attempt.account,
-        hook = %attempt.hook,
-        event = attempt.hook_event,
-        transform,
-        try_number = attempt.try_number,
-        result,
-        fault,
-        status,
-        detail,
-        duration_ms = attempt.duration_ms,
-        next_try_ms = attempt.next_try_ms,
-        "attempt"
-    );
-}

@@ -70,6 +70,9 @@ pub enum StartError {
     /// `firing.ca_files`, TLS, or the machine.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// What sends traces.
+    #[error("telemetry.otlp_url: no client can be made for it ({0}); mend the URL, or delete the line")]
+    Traces(String),
     /// The client of KAZOO's CouchDB.
     #[error(transparent)]
     CouchDb(#[from] CouchDbError),
@@ -138,7 +141,7 @@ pub fn host_key(settings: &Settings) -> Result<HostKey, StartError> {
 
 /// Starts everything.
 pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHost, StartError> {
-    telemetry::counters();
+    telemetry::start_metrics(&settings.telemetry);
     let listener = listen("api.listen", settings.api.listen).await?;
     let metrics_listener = match settings.telemetry.listen {
         Some(address) => Some(listen("telemetry.listen", address).await?),
@@ -166,6 +169,7 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
             None => parts::start_own_notices(&settings, &stages, &supervisors, &clock),
         }
         let alarm = connections.map_or_else(|| watch::channel(None).1, |connections| connections.alarm());
+        parts::start_telemetry(&settings.telemetry, &stages, &supervisors, broker.clone(), alarm.clone());
         let api = api(
             &settings,
             &stages,

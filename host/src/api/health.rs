@@ -67,7 +67,7 @@ pub async fn ready(State(api): State<Shared>) -> impl IntoResponse {
     responses((status = 200, description = "Counters, in the text format of Prometheus", body = String, content_type = "text/plain")),
 )]
 pub async fn metrics() -> String {
-    telemetry::counters().render()
+    telemetry::metrics_text()
 }
 
 async fn not_ready(api: &Shared) -> Vec<String> {

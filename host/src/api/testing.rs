@@ -188,6 +188,7 @@ pub(super) fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, P
         internal_leg: false,
         within: None,
         hooks_of: None,
+        trace: None,
     })
 }
 

@@ -205,6 +205,7 @@ mod tests {
             outcome,
             duration_ms: 17,
             phases: Phases { connect_us: Some(4100), first_byte_us: Some(12_400), body_us: None },
+            trace: None,
             next_try_ms: None,
             retries_left: 0,
             payload: None,

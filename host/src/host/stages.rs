@@ -45,6 +45,7 @@ use crate::{
     pipeline::{Pipeline, call_scheduler::CallScheduler},
     settings::Settings,
     store::{ModuleRecord, SharedStore, secrets::HostKey},
+    telemetry::{span_exporter::SpanExporter, spans::Spans},
 };
 
 /// The stages and what they share.
@@ -80,6 +81,8 @@ pub(super) struct Stages {
     pub(super) changed: Arc<Notify>,
     /// Rung when a notice was written that is to be published.
     pub(super) to_tell: Arc<Notify>,
+    /// Sends traces, when they go anywhere.
+    pub(super) span_exporter: Option<Arc<SpanExporter>>,
     /// Tries that go on after their message was settled.
     pub(super) under_way: TaskTracker,
     /// How notices and answers name this node.
@@ -202,6 +205,14 @@ impl Stages {
             send_passwords: settings.kazoo.send_passwords,
         };
         let kazoo = CouchDb::new(&settings.kazoo)?.map(|couchdb| kazoo(settings, couchdb, applier(), &decoder));
+        let (spans, ended) = Spans::new(&settings.telemetry, clock);
+        let span_exporter = match (ended, &settings.telemetry.otlp_url) {
+            (Some(ended), Some(url)) => {
+                let exporter = SpanExporter::new(&settings.telemetry, url, ended, &node).map_err(StartError::Traces)?;
+                Some(Arc::new(exporter))
+            }
+            _ => None,
+        };
         let under_way = TaskTracker::new();
         let stored = Arc::new(Notify::new());
         let firer = Arc::new(Firer {
@@ -216,6 +227,8 @@ impl Stages {
             log: Arc::clone(&log),
             disabler: Arc::clone(&disabler),
             live: live.clone(),
+            spans: spans.clone(),
+            log_body_bytes_max: usize::try_from(settings.telemetry.log_body_bytes_max).unwrap_or(usize::MAX),
             cluster_id: cluster_id.into(),
             patient_messages: usize::from(settings.amqp.prefetch) / 4,
             clock: clock.clone(),
@@ -235,6 +248,7 @@ impl Stages {
             store: Arc::clone(&store),
             calls: Arc::clone(&calls),
             dead_letters: Arc::clone(&dead_letters),
+            spans,
             clock: clock.clone(),
             recent: Arc::new(RecentMessages::new(&settings.messages)),
             in_flight: AtomicUsize::new(0),
@@ -273,6 +287,7 @@ impl Stages {
             kazoo,
             changed,
             to_tell,
+            span_exporter,
             under_way,
             node,
         })

@@ -3,8 +3,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use metrics::counter;
-
 use super::{
     ModuleError,
     faults::{FailedOn, FaultQueue},
@@ -20,6 +18,7 @@ use crate::{
     message::{AccountId, ModuleId},
     settings::ModuleSettings,
     store::module_faults::Component,
+    telemetry::meters,
 };
 
 /// Charges calls to those who were called. Cheap to clone, because workers do it too.
@@ -66,14 +65,16 @@ impl Charging {
         let id = to.id;
         let has_failed = called.result.as_ref().is_err_and(|error| !matches!(error, ModuleError::Host { .. }));
         self.ledger.note(to.account, id, &called.cost, has_failed);
+        let meters = meters::of_module(id);
+        meters.call.record(called.cost.time_us as f64 / 1e6);
+        meters.fuel.increment(called.cost.fuel);
         let said = &called.log;
         let within = match said.lines.is_empty() {
             true => 0,
             false => self.logs.write(id, to.version, said, self.clock.now_ms()),
         };
         if within < said.lines.len() {
-            counter!("hookbox_module_log_dropped_lines_total", "module" => id.to_string())
-                .increment((said.lines.len() - within) as u64);
+            meters.log_dropped_lines.increment((said.lines.len() - within) as u64);
         }
         for line in &said.lines[..within] {
             match line.level {
@@ -85,11 +86,10 @@ impl Charging {
             }
         }
         if said.dropped_bytes > 0 {
-            counter!("hookbox_module_log_dropped_bytes_total", "module" => id.to_string())
-                .increment(said.dropped_bytes);
+            meters.log_dropped_bytes.increment(said.dropped_bytes);
         }
         if let Err(error) = &called.result {
-            counter!("hookbox_module_faults_total", "module" => id.to_string(), "kind" => error.kind()).increment(1);
+            meters.fault(error.kind());
             if error.is_charged() {
                 self.charge_fault(to, error);
             }

@@ -14,6 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use wasmtime::PoolingAllocatorMetrics;
 
 use super::{
     Module, ModuleError, Origin, TransformTable,
@@ -26,7 +27,7 @@ use super::{
     log_book::LogBooks,
     quarantine::Quarantine,
     tenant_rules::{Allowed, Standing},
-    workers::Workers,
+    workers::{Workers, WorkersNow},
 };
 use crate::{
     account::AccountTree,
@@ -118,6 +119,16 @@ impl Modules {
             clock,
             transforms: TransformTable::default(),
         }
+    }
+
+    /// What the workers do at this moment.
+    pub fn workers_now(&self) -> WorkersNow {
+        self.workers.now()
+    }
+
+    /// How full the pools of instances are, by engine.
+    pub fn pools(&self) -> impl Iterator<Item = (&'static str, PoolingAllocatorMetrics)> {
+        self.loader.engines.pools()
     }
 
     /// Loads the built-in modules. One that cannot be loaded is left out and named in [`Self::refused`].

@@ -322,7 +322,18 @@ pub enum LogFormat {
 pub struct TelemetrySettings {
     pub log: String,
     pub log_format: LogFormat,
+    pub log_body_bytes_max: u64,
     pub listen: Option<SocketAddr>,
+    pub metrics: bool,
+    pub module_labels_max: u64,
+    pub sample_ms: u64,
+    pub otlp_url: Option<String>,
+    pub trace_ratio: f64,
+    pub otlp_queue_max: u64,
+    pub otlp_batch_max: u64,
+    pub otlp_wait_ms: u64,
+    pub otlp_timeout_ms: u64,
+    pub otlp_flush_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -189,6 +189,7 @@ pub(crate) fn attempt(id: u64, hook: &str, at_ms: UnixMs) -> Attempt {
         outcome: Outcome::Failed { fault: Fault::Connection, detail: "refused".into() },
         duration_ms: 3,
         phases: crate::attempt::Phases::default(),
+        trace: None,
         next_try_ms: None,
         retries_left: 0,
         payload: None,
@@ -207,6 +208,7 @@ pub(crate) fn firing(id: u64, hook: &str, lease: Option<&str>) -> Box<Firing> {
         internal_leg: false,
         within: None,
         hooks_of: None,
+        trace: None,
     };
     Box::new(Firing {
         id: format!("{id:064x}").into(),
