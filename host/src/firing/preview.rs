@@ -49,6 +49,7 @@ impl Firer {
             now_ms,
             secrets: &secrets,
             rewritten: rewritten.as_ref(),
+            trace: None,
             body_bytes_max: usize::try_from(self.settings.body_bytes_max).unwrap_or(usize::MAX),
         };
         match request::prepare(hook, &firing.event, with) {
