@@ -31,7 +31,9 @@ impl PostgresStore {
              ORDER BY place RETURNING id",
         )
         .bind(letters.iter().map(|letter| signed(letter.at_ms)).collect::<Vec<_>>())
-        .bind(letters.iter().map(|letter| letter.module.as_ref().map(|module| text(module.as_str()))).collect::<Vec<_>>())
+        .bind(
+            letters.iter().map(|letter| letter.module.as_ref().map(|module| text(module.as_str()))).collect::<Vec<_>>(),
+        )
         .bind(letters.iter().map(|letter| text(&letter.module_version)).collect::<Vec<_>>())
         .bind(letters.iter().map(|letter| text(&letter.reason)).collect::<Vec<_>>())
         .bind(letters.iter().map(|letter| letter.owner.as_ref().map(|owner| text(owner.as_str()))).collect::<Vec<_>>())
