@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hookbox::{
     clock::Clock,
-    host::{self, HostOptions},
+    host::{self, HostOptions, RunningHost},
     module::Limit,
 };
 use hookbox_tests::{
@@ -86,8 +86,7 @@ async fn a_call_over_the_accounts_fuel_is_charged_and_a_siblings_is_not() {
     assert_eq!(last_reason(&host, SIBLING).await, "");
     // A dry run is under the same.
     let path = format!("/v2/accounts/{ACCOUNT}/webhook_modules/busy/test");
-    let body = json!({"data": {"message": {"exchange": "bad", "routing_key": "bad", "body": {"Event-Category": "bad",
-        "Event-Name": "bad", "Account-ID": ACCOUNT, "Work": 200}}}});
+    let body = json!({"data": {"message": bad(ACCOUNT).with("Work", 200).to_json()}});
     let tried = host.call("POST", &path, TENANT_KEY, Some(body)).await.expect(200);
     assert_eq!(tried.data()["outcome"], "failed", "{tried:?}");
 
@@ -228,20 +227,23 @@ async fn only_an_account_above_sets_limits_and_only_below_what_binds_it() {
     host.finish().await;
 }
 
+/// Waits, a second at most, until this is what a call of the account's may burn on that host.
+async fn expect_fuel(host: &RunningHost, expected: u64) {
+    eventually_within(SECOND, "the other host to obey", async || {
+        match host.modules.ceiling(Limit::FuelMax, &ACCOUNT.into()).most {
+            most if most == expected => Ok(()),
+            most => Err(most),
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn every_node_on_the_store_obeys_within_a_second_and_after_a_restart() {
     let host = a_host().start().await;
     let other = host::start(host.settings.clone(), HostOptions::default()).await.unwrap();
     other.ready().await;
-    let fuel = async |expected: u64| {
-        eventually_within(SECOND, "the other host to obey", async || {
-            match other.modules.ceiling(Limit::FuelMax, &ACCOUNT.into()).most {
-                most if most == expected => Ok(()),
-                most => Err(most),
-            }
-        })
-        .await;
-    };
+    let fuel = async |expected: u64| expect_fuel(&other, expected).await;
     fuel(host.settings.modules.fuel_max).await;
     set(&host, "PATCH", RESELLER, MASTER_KEY, json!({"fuel_max": 2 * FUEL})).await.expect(200);
     fuel(2 * FUEL).await;
@@ -261,5 +263,20 @@ async fn every_node_on_the_store_obeys_within_a_second_and_after_a_restart() {
     host.call("PUT", &format!("/v2/accounts/{RESELLER}"), MASTER_KEY, Some(made)).await.expect(201);
     let anew = host.call("GET", &of(ACCOUNT), MASTER_KEY, None).await.expect(200);
     assert_eq!(anew.data().get("fuel_max"), None, "limits go with their account");
+    host.finish().await;
+}
+
+#[tokio::test]
+async fn a_notice_tells_other_nodes_at_once() {
+    // The periodic look does not help.
+    let host = TestHost::builder().setting("modules.watch_ms", 3_600_000).start().await;
+    let other = host::start(host.settings.clone(), HostOptions::default()).await.unwrap();
+    other.ready().await;
+    let listening = host.amqp.as_ref().unwrap().listen("configuration", "doc_edited.*.webhook_module_limits.*").await;
+    set(&host, "PATCH", ACCOUNT, MASTER_KEY, json!({"fuel_max": FUEL})).await.expect(200);
+    let notice = listening.next().await.body;
+    assert_eq!((&notice["Account-ID"], &notice["Type"]), (&json!(ACCOUNT), &json!("webhook_module_limits")));
+    expect_fuel(&other, FUEL).await;
+    assert!(other.stop().await);
     host.finish().await;
 }

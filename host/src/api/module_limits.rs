@@ -16,11 +16,13 @@ use super::{
     auth::InAccount,
     data::{Data, Fields},
     described::{Envelope, Problems, Success},
+    front::RequestId,
     problem::Problem,
 };
 use crate::{
     message::{AccountId, Object},
     module::{Limit, Whose},
+    notice,
 };
 
 /// The document's `id`, as those of KAZOO's settings have one; no limit.
@@ -109,8 +111,13 @@ async fn show(State(api): State<Shared>, InAccount { account, .. }: InAccount) -
     request_body = Envelope<ModuleLimits>,
     responses((status = 200, description = "The limits as they are now", body = Success<StoredModuleLimits>), Problems),
 )]
-async fn replace(State(api): State<Shared>, whose: InAccount, Data(data): Data) -> Result<Answer, Problem> {
-    set(&api, whose, data, false).await
+async fn replace(
+    State(api): State<Shared>,
+    whose: InAccount,
+    request: RequestId,
+    Data(data): Data,
+) -> Result<Answer, Problem> {
+    set(&api, whose, data, false, &request).await
 }
 
 /// Change some of the limits of an account's modules; null unsets. For an account above it.
@@ -120,8 +127,13 @@ async fn replace(State(api): State<Shared>, whose: InAccount, Data(data): Data) 
     request_body = Envelope<ModuleLimits>,
     responses((status = 200, description = "The limits as they are now", body = Success<StoredModuleLimits>), Problems),
 )]
-async fn change(State(api): State<Shared>, whose: InAccount, Data(data): Data) -> Result<Answer, Problem> {
-    set(&api, whose, data, true).await
+async fn change(
+    State(api): State<Shared>,
+    whose: InAccount,
+    request: RequestId,
+    Data(data): Data,
+) -> Result<Answer, Problem> {
+    set(&api, whose, data, true, &request).await
 }
 
 /// Unset all limits that are set for an account's modules. For an account above it.
@@ -130,12 +142,18 @@ async fn change(State(api): State<Shared>, whose: InAccount, Data(data): Data) -
     params(("account_id" = String, Path, description = "Whose limits")),
     responses((status = 200, description = "The limits as they are now", body = Success<StoredModuleLimits>), Problems),
 )]
-async fn clear(State(api): State<Shared>, whose: InAccount) -> Result<Answer, Problem> {
-    set(&api, whose, Object::new(), false).await
+async fn clear(State(api): State<Shared>, whose: InAccount, request: RequestId) -> Result<Answer, Problem> {
+    set(&api, whose, Object::new(), false, &request).await
 }
 
 /// Sets them; merged into what was set, or in its place.
-async fn set(api: &Shared, whose: InAccount, data: Object, merge: bool) -> Result<Answer, Problem> {
+async fn set(
+    api: &Shared,
+    whose: InAccount,
+    data: Object,
+    merge: bool,
+    request: &RequestId,
+) -> Result<Answer, Problem> {
     let InAccount { account, caller } = whose;
     if caller.account == account {
         return Err(Problem::forbidden_because(&match account == api.master {
@@ -150,11 +168,12 @@ async fn set(api: &Shared, whose: InAccount, data: Object, merge: bool) -> Resul
     let mut set = if merge { api.store.module_limits(&account).await? } else { Object::new() };
     set.retain(|key, _| !data.contains_key(key));
     set.extend(checked);
-    if !api.store.put_module_limits(&account, &set).await? {
+    let notice = notice::of_module_limits(&account, &api.sender(request));
+    if !api.store.put_module_limits(&account, &set, &[notice]).await? {
         return Err(Problem::unknown(account.as_str()));
     }
     drop(turn);
-    api.stored_modules.catch_up().await?;
+    api.modules_changed().await?;
     answer(api, &account).await
 }
 

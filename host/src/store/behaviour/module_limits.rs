@@ -9,7 +9,11 @@ async fn with_accounts(store: &SharedStore) {
 }
 
 async fn put(store: &SharedStore, account: &str, limits: Value) -> bool {
-    store.put_module_limits(&account.into(), &object(limits)).await.expect("answered")
+    store.put_module_limits(&account.into(), &object(limits), &[notice()]).await.expect("answered")
+}
+
+fn notice() -> Notice {
+    Notice { id: 0, exchange: "configuration".into(), routing_key: "k".into(), body: Object::new() }
 }
 
 async fn set(store: &SharedStore, account: &str) -> Value {
@@ -25,6 +29,7 @@ async fn since(store: &SharedStore, cursor: i64, limit: u32) -> (Vec<(String, Va
 
 pub(crate) async fn limits_of_accounts_are_kept_and_followed(store: SharedStore) {
     assert!(!put(&store, "a1", json!({"fuel_max": 1})).await, "there is no such account");
+    assert_eq!(store.notices(9).await.expect("read").len(), 0, "so nobody is told");
     with_accounts(&store).await;
     assert_eq!(set(&store, "a1").await, json!({}));
     assert!(put(&store, "a1", json!({})).await, "nothing is set, and nothing was");
@@ -32,6 +37,7 @@ pub(crate) async fn limits_of_accounts_are_kept_and_followed(store: SharedStore)
 
     assert!(put(&store, "a1", json!({"fuel_max": 1, "time_limit_ms": 2})).await);
     assert!(put(&store, "a2", json!({"fuel_max": 3})).await);
+    assert_eq!(store.notices(9).await.expect("read").len(), 3);
     assert_eq!(set(&store, "a1").await, json!({"fuel_max": 1, "time_limit_ms": 2}));
     let (one, cursor) = since(&store, 0, 1).await;
     assert_eq!(one, [("a1".to_owned(), json!({"fuel_max": 1, "time_limit_ms": 2}))]);

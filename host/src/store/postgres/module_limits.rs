@@ -10,7 +10,7 @@ use super::{
 use crate::{
     message::{AccountId, Object},
     store::{
-        Changes, StoreResult,
+        Changes, Notice, StoreResult,
         columns::{failed, json, parsed},
         module_limits::ModuleLimits,
     },
@@ -49,7 +49,7 @@ impl ModuleLimits for PostgresStore {
         Ok(Changes { changes: each.collect::<StoreResult<_>>()?, cursor })
     }
 
-    async fn put_module_limits(&self, account: &AccountId, limits: &Object) -> StoreResult<bool> {
+    async fn put_module_limits(&self, account: &AccountId, limits: &Object, notices: &[Notice]) -> StoreResult<bool> {
         let mut transaction = self.begin_change(WRITE).await?;
         let is_there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM accounts WHERE id = $1 AND NOT deleted)")
             .bind(text(account.as_str()))
@@ -73,6 +73,7 @@ impl ModuleLimits for PostgresStore {
             .execute(&mut *transaction)
             .await
             .map_err(failed(WRITE))?;
+        Self::insert_notices(&mut transaction, notices).await?;
         self.finish_change(transaction, WRITE).await?;
         Ok(true)
     }

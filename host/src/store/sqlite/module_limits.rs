@@ -7,7 +7,7 @@ use super::SqliteStore;
 use crate::{
     message::{AccountId, Object},
     store::{
-        Changes, StoreResult,
+        Changes, Notice, StoreResult,
         columns::{failed, json, parsed},
         module_limits::ModuleLimits,
     },
@@ -45,7 +45,7 @@ impl ModuleLimits for SqliteStore {
         Ok(Changes { changes: each.collect::<StoreResult<_>>()?, cursor })
     }
 
-    async fn put_module_limits(&self, account: &AccountId, limits: &Object) -> StoreResult<bool> {
+    async fn put_module_limits(&self, account: &AccountId, limits: &Object, notices: &[Notice]) -> StoreResult<bool> {
         let mut transaction = self.begin(WRITE).await?;
         let there: Option<i64> = sqlx::query_scalar("SELECT 1 FROM accounts WHERE id = ? AND deleted = 0")
             .bind(account.as_str())
@@ -56,6 +56,7 @@ impl ModuleLimits for SqliteStore {
             return Ok(false);
         }
         write(&mut transaction, account, limits).await?;
+        Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(failed(WRITE))?;
         Ok(true)
     }
