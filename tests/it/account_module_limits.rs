@@ -274,7 +274,7 @@ async fn a_notice_tells_other_nodes_at_once() {
     other.ready().await;
     let listening = host.amqp.as_ref().unwrap().listen("configuration", "doc_edited.*.webhook_module_limits.*").await;
     set(&host, "PATCH", ACCOUNT, MASTER_KEY, json!({"fuel_max": FUEL})).await.expect(200);
-    let notice = listening.next().await.body;
+    let notice = listening.next().await.json();
     assert_eq!((&notice["Account-ID"], &notice["Type"]), (&json!(ACCOUNT), &json!("webhook_module_limits")));
     expect_fuel(&other, FUEL).await;
     assert!(other.stop().await);
