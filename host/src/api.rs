@@ -23,6 +23,7 @@ pub mod login;
 pub mod long_entries;
 pub mod messages;
 pub mod metadata;
+pub mod module_limits;
 pub mod paging;
 pub mod problem;
 pub mod query;
@@ -154,6 +155,7 @@ fn described_routes() -> OpenApiRouter<Shared> {
         .merge(accounts::routes())
         .merge(keys::routes())
         .merge(configs::routes())
+        .merge(module_limits::routes())
         .merge(login::routes())
         .merge(webhook_modules::routes())
         .merge(webhook_modules::cost::routes())

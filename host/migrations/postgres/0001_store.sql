@@ -192,6 +192,13 @@ CREATE TABLE webhook_settings (
   settings TEXT NOT NULL                  -- JSON object
 );
 
+-- Limits that accounts above have set for an account's modules. None any more: an empty object, for others to read.
+CREATE TABLE module_limits (
+  account TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  limits  TEXT NOT NULL,                  -- JSON object of numbers
+  change  BIGINT NOT NULL UNIQUE
+);
+
 CREATE TABLE resend_jobs (
   id         TEXT COLLATE "C" NOT NULL PRIMARY KEY,
   account    TEXT COLLATE "C" NOT NULL,
