@@ -1,4 +1,4 @@
-# Whether a request was signed by Hookbox. Ruby 3.0 or later, nothing but the standard library.
+# Whether a request was signed by Hookbox. Ruby 3.1 or later, nothing but the standard library.
 require "openssl"
 
 module HookboxSignature

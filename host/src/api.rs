@@ -24,6 +24,7 @@ pub mod login;
 pub mod long_entries;
 pub mod messages;
 pub mod metadata;
+pub mod module_limits;
 pub mod overview;
 pub mod paging;
 pub mod preview;
@@ -168,6 +169,7 @@ fn described_routes() -> OpenApiRouter<Shared> {
         .merge(accounts::routes())
         .merge(keys::routes())
         .merge(configs::routes())
+        .merge(module_limits::routes())
         .merge(login::routes())
         .merge(webhook_modules::routes())
         .merge(webhook_modules::cost::routes())

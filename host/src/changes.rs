@@ -46,10 +46,15 @@ use crate::{
 /// Rows read at once.
 const PAGE_ROWS: u32 = 1000;
 
-/// What a notice of a hook's, an account's or a registered module's change looks like (KAZOO's data layer publishes those of
-/// hooks and accounts).
-const NOTICE_KEYS: [&str; 4] =
-    ["*.webhooks.webhook.*", "doc_deleted.*.account.*", "*.accounts.account.*", "*.*.webhook_module.*"];
+/// What a notice of a change looks like, of a hook, an account, a registered module or the limits of an account's modules
+/// (KAZOO's data layer publishes those of hooks and accounts).
+const NOTICE_KEYS: [&str; 5] = [
+    "*.webhooks.webhook.*",
+    "doc_deleted.*.account.*",
+    "*.accounts.account.*",
+    "*.*.webhook_module.*",
+    "*.*.webhook_module_limits.*",
+];
 
 /// As above, of the documents of numbers: heard where KAZOO's documents are read.
 const NUMBER_NOTICE_KEY: &str = "*.*.number.*";

@@ -37,6 +37,7 @@ pub mod quarantining;
 pub mod stored;
 pub mod stored_calls;
 pub mod limits;
+pub mod account_limits;
 pub mod recent_messages;
 pub mod dry_run;
 pub mod calling;
@@ -46,6 +47,7 @@ pub mod dead_letter;
 
 use thiserror::Error;
 
+pub use account_limits::{AccountLimits, Limit, Whose};
 pub use check::Step;
 pub use kind::Kind;
 pub use loaded::{Handled, Made, Module, Origin, UsedInstance};
@@ -113,26 +115,33 @@ pub enum ModuleError {
         reason: String,
     },
     /// It ran past its time.
-    #[error("it ran past {limit_ms} ms; raise modules.time_limit_ms or mend the module")]
+    #[error("it ran past {limit_ms} ms; raise {} or mend the module", whose.naming(Limit::TimeLimitMs))]
     Time {
-        /// `modules.time_limit_ms`.
+        /// How long it may run.
         limit_ms: u64,
+        /// By whose say.
+        whose: Whose,
     },
     /// It burnt its fuel.
-    #[error("it burnt its {limit} units of fuel; raise modules.fuel_max or mend the module")]
+    #[error("it burnt its {limit} units of fuel; raise {} or mend the module", whose.naming(Limit::FuelMax))]
     Fuel {
-        /// `modules.fuel_max`.
+        /// What it may burn.
         limit: u64,
+        /// By whose say.
+        whose: Whose,
     },
     /// It asked for too much memory, and then failed.
     #[error(
-        "it asked for {asked_bytes} bytes of memory, {limit_bytes} are allowed; raise modules.memory_bytes_max or mend the module"
+        "it asked for {asked_bytes} bytes of memory, {limit_bytes} are allowed; raise {} or mend the module",
+        whose.naming(Limit::MemoryBytesMax)
     )]
     Memory {
         /// What it would have had, summed over its memories.
         asked_bytes: usize,
-        /// `modules.memory_bytes_max`.
+        /// What it may have.
         limit_bytes: usize,
+        /// By whose say.
+        whose: Whose,
     },
     /// What it gave cannot be used.
     #[error("its output cannot be used: {reason}")]

@@ -123,6 +123,14 @@ pub fn of_module(module: &RegisteredModule, revision: i64, change: Change, sende
     notice(&document, change, sender)
 }
 
+/// The notice of an account whose modules have other limits now, which stand in its database.
+pub fn of_module_limits(account: &AccountId, sender: &Sender<'_>) -> Notice {
+    let (database, kind) = (account_database(account.as_str()), "webhook_module_limits");
+    let document =
+        Document { database, kind, id: "configs_webhook_modules", account, revision: None, created_ms: None };
+    notice(&document, Change::Edited, sender)
+}
+
 /// The notification of a module or transform that is being put into quarantine, to whom it belongs: hooks can take it, as
 /// those of failing hooks (`guest-modules/notifications`).
 pub fn of_quarantine(

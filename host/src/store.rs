@@ -20,6 +20,7 @@ pub mod job;
 pub mod listing;
 pub mod module_costs;
 pub mod module_faults;
+pub mod module_limits;
 pub mod origins;
 pub mod postgres;
 pub mod registered_modules;
@@ -157,6 +158,7 @@ pub trait Store:
     + bound_bindings::BoundBindings
     + module_costs::ModuleCosts
     + module_faults::ModuleFaults
+    + module_limits::ModuleLimits
     + origins::Origins
     + registered_modules::RegisteredModules
     + stored_calls::StoredCalls
@@ -210,8 +212,8 @@ pub trait Store:
     /// when an account below one of them is not in the list (a move found a new descendant), or when the new parent of
     /// one that moves is not there or not at that place. For moves and changed resellers.
     async fn save_accounts(&self, records: &[AccountRecord], notices: &[Notice], now_ms: UnixMs) -> StoreResult<bool>;
-    /// Marks accounts deleted, and with each its hooks and its registered modules; their keys, numbers, settings, jobs and
-    /// stored calls go. Their waiting firings end undelivered with that reason; they, and attempts, stay until they are too
+    /// Marks accounts deleted, and with each its hooks and its registered modules; their keys, numbers, settings, limits, jobs
+    /// and stored calls go. Their waiting firings end undelivered with that reason; they, and attempts, stay until they are too
     /// old. Keeps the notices. One transaction. Gives how many were there. Descendants are left alone unless
     /// they are in the list.
     async fn delete_accounts(&self, ids: &[AccountId], notices: &[Notice], now_ms: UnixMs) -> StoreResult<u64>;

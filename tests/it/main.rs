@@ -66,6 +66,7 @@ mod authors_commands;
 mod authors_transforms;
 mod published_contract;
 mod webhook_modules_rest;
+mod account_module_limits;
 mod tenant_modules;
 mod module_swap;
 mod operator_modules;

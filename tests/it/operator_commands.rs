@@ -124,6 +124,16 @@ async fn keys_are_made_and_revoked_and_settings_are_set_and_unset() {
     SETTING                    SET HERE  COUNTS
     attempt_failure_expiry_ms  -         60000
     ");
+    let limit = ["settings", "set", "--modules", "--account", "acme", "fuel_max", "5000000"];
+    assert_snapshot!(master.does(&limit).await, @r"
+    LIMIT     SET HERE  COUNTS   SET FOR
+    fuel_max  5000000   5000000  acme
+    ");
+    assert_snapshot!(acme.does(&["settings", "get", "--modules", "time_limit_ms"]).await, @r"
+    LIMIT          SET HERE  COUNTS  SET FOR
+    time_limit_ms  -         50      the operator's
+    ");
+    assert_snapshot!(acme.may_not(1, &["settings", "unset", "--modules", "fuel_max"]).await, @"hookbox: limits of account acme bind it: only an account above it can change them (403)");
     let of_system = master.reads(&["settings", "unset", "disable_disabler", "--system"]).await;
     assert_eq!((of_system.get("disable_disabler"), &of_system["attempt_failure_count"]), (None, &json!(9)));
 

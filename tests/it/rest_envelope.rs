@@ -198,6 +198,7 @@ async fn the_description_names_every_call() {
         ("/v2/accounts/{account_id}/keys", vec!["get", "put"]),
         ("/v2/accounts/{account_id}/keys/{key_id}", vec!["get", "delete"]),
         ("/v2/accounts/{account_id}/configs/webhooks", vec!["get", "post", "patch", "delete"]),
+        ("/v2/accounts/{account_id}/configs/webhook_modules", vec!["get", "post", "patch", "delete"]),
         ("/v2/system_configs/webhooks", vec!["get", "post", "patch", "delete"]),
         ("/v2/api_auth", vec!["put"]),
         ("/v2/user_auth", vec!["put"]),

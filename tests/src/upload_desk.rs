@@ -45,7 +45,8 @@ impl UploadDesk {
         let compiler = compiler.unwrap_or_else(|error| panic!("no cache: {error}"));
         let firing = Arc::new(settings.firing.clone());
         let idle = Arc::new(IdleInstances::new(&modules));
-        let loader = Loader { engines, compiler, modules, firing, operators: Arc::default(), idle };
+        let (operators, account_limits) = (Arc::default(), Arc::default());
+        let loader = Loader { engines, compiler, modules, firing, operators, idle, account_limits };
         Self { checker: Checker::new(Arc::new(loader), Clock::System), settings, _cache: cache }
     }
 

@@ -109,6 +109,7 @@ CREATE TABLE attempts (
   hook     TEXT COLLATE "C" NOT NULL,
   at_ms    BIGINT NOT NULL,
   success  BOOLEAN NOT NULL,
+  duration_ms BIGINT NOT NULL,            -- in the document too; overviews read it of thousands
   document TEXT NOT NULL,                 -- JSON, as it is shown
   payload  TEXT,                          -- JSON object; null when the request's body is the payload
   PRIMARY KEY (id, day)
@@ -190,6 +191,13 @@ CREATE TABLE kept_values (
 CREATE TABLE webhook_settings (
   account  TEXT COLLATE "C" NOT NULL PRIMARY KEY,  -- empty for the system's own
   settings TEXT NOT NULL                  -- JSON object
+);
+
+-- Limits that accounts above have set for an account's modules. None any more: an empty object, for others to read.
+CREATE TABLE module_limits (
+  account TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+  limits  TEXT NOT NULL,                  -- JSON object of numbers
+  change  BIGINT NOT NULL UNIQUE
 );
 
 CREATE TABLE resend_jobs (

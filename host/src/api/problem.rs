@@ -63,7 +63,12 @@ impl Problem {
 
     /// 403: the key does not open this.
     pub fn forbidden() -> Self {
-        Self::new(StatusCode::FORBIDDEN, "forbidden", json!({"message": "forbidden"}))
+        Self::forbidden_because("forbidden")
+    }
+
+    /// 403: the key opens the account, but not this there, for this reason.
+    pub fn forbidden_because(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", json!({"message": message}))
     }
 
     /// 404: there is no such document (hook, key, attempt, job, …) in this account.

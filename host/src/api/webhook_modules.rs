@@ -126,7 +126,7 @@ async fn change(
         None => {}
         Some(Value::Null) => record.limits.clear(),
         Some(Value::Object(limits)) => {
-            for problem in limits::problems(limits, &api.modules_settings) {
+            for problem in limits::problems(limits, |limit| api.modules.ceiling(limit, &account)) {
                 let field = format!("limits.{}", problem.key);
                 fields.wrong(&field, problem.code, &problem.message, json!({"target": problem.target}));
             }

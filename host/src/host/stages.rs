@@ -314,7 +314,8 @@ fn loader(settings: &Settings, key: &HostKey, options: &HostOptions) -> Result<L
         .map_err(|source| StartError::CacheDir { dir: dir.display().to_string(), source })?;
     let (modules, firing) = (settings.modules.clone(), Arc::new(settings.firing.clone()));
     let idle = Arc::new(IdleInstances::new(&modules));
-    Ok(Loader { engines, compiler, modules, firing, operators: Arc::default(), idle })
+    let (operators, account_limits) = (Arc::default(), Arc::default());
+    Ok(Loader { engines, compiler, modules, firing, operators, idle, account_limits })
 }
 
 fn modules(

@@ -66,20 +66,29 @@ impl Modules {
             patience: Some(patience),
             leaves: true,
             at_once_max: module.instances_max(),
+            account_at_once_max: self.at_once_of(account),
         };
         self.workers.room(&asked, patience / 2)
     }
 
     /// The place that a call with this message asks for.
     pub(super) fn asked<'a>(&self, module: &'a Module, message: &'a Message) -> Asked<'a> {
+        let account = module.charged_to(message);
         Asked {
             module: module.id(),
-            account: module.charged_to(message),
+            account,
             mean: module.pace.mean(),
             patience: Some(self.patience()),
             leaves: true,
             at_once_max: module.instances_max(),
+            account_at_once_max: self.at_once_of(account),
         }
+    }
+
+    /// Calls that are charged to an account and may run at once, as far as accounts above it have said.
+    pub(super) fn at_once_of(&self, account: Option<&AccountId>) -> usize {
+        let limits = &self.loader.account_limits;
+        account.map_or(usize::MAX, |account| limits.instances_at_once(account, &self.accounts))
     }
 
     fn patience(&self) -> Duration {

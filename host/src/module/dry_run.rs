@@ -51,6 +51,7 @@ impl Modules {
             patience: None,
             leaves: false,
             at_once_max: transform.instances_max(&input),
+            account_at_once_max: self.at_once_of(Some(&account)),
         };
         self.rehearse(asked, move || called.call(&input).checked(check)).await
     }

@@ -131,7 +131,13 @@ mod tests {
 
     fn note(queue: &FaultQueue, module: &str, on: &str, too_many: Option<&str>, at_ms: UnixMs) {
         let reason = too_many.map(|reason| Arc::new(reason.to_owned()));
-        queue.note(of(module), "1.0.0", (&ModuleError::Fuel { limit: at_ms }, FailedOn::Firing(on)), reason, at_ms);
+        queue.note(
+            of(module),
+            "1.0.0",
+            (&ModuleError::Fuel { limit: at_ms, whose: Default::default() }, FailedOn::Firing(on)),
+            reason,
+            at_ms,
+        );
     }
 
     #[test]

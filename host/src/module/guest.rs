@@ -6,7 +6,10 @@ use rand::{SeedableRng, rngs::SmallRng};
 use wasmtime::{ResourceLimiter, component::ResourceTable};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
-use super::guest_log::{GuestLog, LogPipe};
+use super::{
+    account_limits::Whose,
+    guest_log::{GuestLog, LogPipe},
+};
 use crate::{
     account::AccountTree,
     message::{AccountId, UnixMs},
@@ -105,6 +108,19 @@ pub struct GuestLimits {
     pub handles_max: usize,
     /// Random bytes that a guest may ask for at once.
     pub random_bytes_max: u64,
+    /// Whose the bounds are that a call may break.
+    pub whose: WhoseLimits,
+}
+
+/// Whose bounds of a call they are: for the words when one is broken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WhoseLimits {
+    /// `time_limit_ms`.
+    pub time: Whose,
+    /// `fuel_max`.
+    pub fuel: Whose,
+    /// `memory_bytes_max`.
+    pub memory: Whose,
 }
 
 impl GuestLimits {
@@ -121,6 +137,7 @@ impl GuestLimits {
             hostcall_bytes_max: size(settings.hostcall_bytes_max),
             handles_max: size(settings.handles_max),
             random_bytes_max: settings.random_bytes_max,
+            whose: WhoseLimits::default(),
         }
     }
 }

@@ -1,11 +1,12 @@
-//! The limits that an owner may put on a module: under the operator's ceilings, checked when they are written. Plain
-//! rules.
-
-use std::ops::RangeInclusive;
+//! The limits that an owner may put on a module: under the operator's ceilings and those of the owner's account
+//! ([`super::account_limits`]), checked when they are written. Plain rules.
 
 use serde_json::{Value, json};
 
-use super::guest::GuestLimits;
+use super::{
+    account_limits::{Ceiling, Limit, Whose},
+    guest::{GuestLimits, WhoseLimits},
+};
 use crate::{message::Object, settings::ModuleSettings};
 
 /// Something wrong with a limit: its key, a word for the kind of fault, and words.
@@ -21,32 +22,22 @@ pub struct LimitProblem {
     pub target: Value,
 }
 
-/// A limit that there is.
-struct Limit {
-    key: &'static str,
-    /// From so much that a module can run at all, to the operator's own.
-    range: RangeInclusive<u64>,
-    /// The operator's setting, in the section `modules`.
-    setting: &'static str,
-}
-
-fn known(settings: &ModuleSettings) -> [Limit; 6] {
-    let limit = |key, range, setting| Limit { key, range, setting };
-    [
-        limit("time_limit_ms", 1..=settings.time_limit_ms, "time_limit_ms"),
-        limit("fuel_max", 100_000..=settings.fuel_max, "fuel_max"),
-        limit("memory_bytes_max", 1_048_576..=settings.memory_bytes_max, "memory_bytes_max"),
-        limit("log_bytes_max", 0..=settings.log_bytes_max, "log_bytes_max"),
-        limit("instances", 1..=settings.instances_per_module_max, "instances_per_module_max"),
-        limit("reuse", 1..=settings.reuse_max, "reuse_max"),
-    ]
-}
+/// The limits that there are, by the names that owners know them by.
+const KNOWN: [(&str, Limit); 6] = [
+    ("time_limit_ms", Limit::TimeLimitMs),
+    ("fuel_max", Limit::FuelMax),
+    ("memory_bytes_max", Limit::MemoryBytesMax),
+    ("log_bytes_max", Limit::LogBytesMax),
+    ("instances", Limit::InstancesPerModuleMax),
+    ("reuse", Limit::ReuseMax),
+];
 
 /// The bounds of a module's calls: the operator's, and what its owner has put below them. A limit that the operator has
 /// lowered since counts as the operator's.
 pub fn of_calls(limits: &Object, settings: &ModuleSettings) -> GuestLimits {
     let own = |key: &str, most: u64| limits.get(key).and_then(Value::as_u64).map_or(most, |own| own.min(most));
     let size = |key: &str, most: u64| usize::try_from(own(key, most)).unwrap_or(usize::MAX);
+    let whose = |key: &str, most: u64| if own(key, most) < most { Whose::Module } else { Whose::Operator };
     GuestLimits {
         memory_bytes_max: size("memory_bytes_max", settings.memory_bytes_max),
         fuel_max: own("fuel_max", settings.fuel_max),
@@ -55,33 +46,38 @@ pub fn of_calls(limits: &Object, settings: &ModuleSettings) -> GuestLimits {
         instances: size("instances", settings.instances_per_module_max),
         // Who says nothing gets a fresh instance every time.
         reuse: limits.get("reuse").and_then(Value::as_u64).map_or(1, |own| own.min(settings.reuse_max)),
+        whose: WhoseLimits {
+            time: whose("time_limit_ms", settings.time_limit_ms),
+            fuel: whose("fuel_max", settings.fuel_max),
+            memory: whose("memory_bytes_max", settings.memory_bytes_max),
+        },
         ..GuestLimits::new(settings)
     }
 }
 
-/// All that is wrong with these limits.
-pub fn problems(limits: &Object, settings: &ModuleSettings) -> Vec<LimitProblem> {
-    let limits_known = known(settings);
+/// All that is wrong with these limits, of an owner for whom so much may be.
+pub fn problems(limits: &Object, ceiling: impl Fn(Limit) -> Ceiling) -> Vec<LimitProblem> {
     let mut problems = Vec::new();
     for (key, value) in limits {
         let mut wrong = |code, message: String, target| {
             problems.push(LimitProblem { key: key.clone(), code, message, target });
         };
-        let Some(Limit { range, setting, .. }) = limits_known.iter().find(|known| known.key == key) else {
-            let keys: Vec<_> = limits_known.iter().map(|known| known.key).collect();
+        let Some((_, limit)) = KNOWN.iter().find(|(known, _)| known == key) else {
+            let keys: Vec<_> = KNOWN.iter().map(|(known, _)| known).collect();
             wrong("enum", "there is no such limit".into(), json!(keys));
             continue;
         };
         match value.as_u64() {
             None => wrong("type", "Value did not match type(s): integer".into(), json!("integer")),
-            Some(number) if number < *range.start() => {
-                wrong("minimum", format!("{number} is too little for any module"), json!(range.start()));
+            Some(number) if number < limit.least() => {
+                wrong("minimum", format!("{number} is too little for any module"), json!(limit.least()));
             }
-            Some(number) if number > *range.end() => {
-                let message = format!("{number} is over the operator's own limit (modules.{setting})");
-                wrong("maximum", message, json!(range.end()));
+            Some(number) => {
+                let ceiling = ceiling(*limit);
+                if number > ceiling.most {
+                    wrong("maximum", ceiling.refusal(number), json!(ceiling.most));
+                }
             }
-            Some(_) => {}
         }
     }
     problems
@@ -95,7 +91,8 @@ mod tests {
     fn found(limits: Value) -> Vec<(String, &'static str)> {
         let settings = Settings::default().modules;
         let limits = limits.as_object().cloned().expect("an object");
-        problems(&limits, &settings).into_iter().map(|problem| (problem.key, problem.code)).collect()
+        let ceiling = |limit: Limit| Ceiling::of_operator(limit, &settings);
+        problems(&limits, ceiling).into_iter().map(|problem| (problem.key, problem.code)).collect()
     }
 
     #[test]
@@ -124,5 +121,7 @@ mod tests {
         assert_eq!((limits.time_limit_ms, limits.fuel_max), (7, settings.fuel_max));
         assert_eq!(limits.memory_bytes_max as u64, settings.memory_bytes_max);
         assert_eq!((limits.instances as u64, limits.reuse), (settings.instances_per_module_max, 1));
+        let WhoseLimits { time, fuel, memory } = limits.whose;
+        assert_eq!((time, fuel, memory), (Whose::Module, Whose::Operator, Whose::Operator));
     }
 }

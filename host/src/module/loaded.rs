@@ -3,7 +3,7 @@
 mod handing;
 mod rehearsal;
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
 use ring::digest;
@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 pub use rehearsal::UsedInstance;
 
 use super::{
-    ModuleError,
+    AccountLimits, ModuleError,
     bindings::hookbox::webhook::types as wit,
     compiler::Compiler,
     description::{Binding, Metadata, checked_bindings},
@@ -83,7 +83,10 @@ pub type OperatorIds = Arc<ArcSwap<BTreeSet<ModuleId>>>;
 /// The bounds of a module's calls.
 #[derive(Clone, Debug)]
 struct Bounds {
+    /// The component's own, under the operator's.
     guest: GuestLimits,
+    /// What the owner's accounts have besides.
+    of_accounts: Arc<AccountLimits>,
     events_max: usize,
     output_bytes_max: usize,
     firing: Arc<FiringSettings>,
@@ -117,6 +120,8 @@ pub struct Loader {
     pub operators: OperatorIds,
     /// Where instances wait that are used more than once.
     pub idle: Arc<IdleInstances>,
+    /// What is set for accounts; nothing until the store was read.
+    pub account_limits: Arc<AccountLimits>,
 }
 
 impl Loader {
@@ -234,7 +239,7 @@ impl Loader {
             None => metadata.id.clone(),
         };
         let module = self.module(id, metadata, bindings, prepared, surroundings);
-        Module { owner, bounds: Bounds { guest: limits, ..Bounds::new(&self.modules, &self.firing) }, ..module }
+        Module { owner, bounds: Bounds { guest: limits, ..self.bounds() }, ..module }
     }
 
     /// One that is the operator's until somebody says otherwise.
@@ -258,11 +263,22 @@ impl Loader {
             limits: Object::new(),
             prepared,
             surroundings,
-            bounds: Bounds::new(&self.modules, &self.firing),
+            bounds: self.bounds(),
             operators: Arc::clone(&self.operators),
             quarantine: Quarantine::new(&self.modules),
             pace: Pace::default(),
             reuse: self.idle.for_version(),
+        }
+    }
+
+    fn bounds(&self) -> Bounds {
+        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        Bounds {
+            guest: GuestLimits::new(&self.modules),
+            of_accounts: Arc::clone(&self.account_limits),
+            events_max: size(self.modules.events_max),
+            output_bytes_max: size(self.modules.output_bytes_max),
+            firing: Arc::clone(&self.firing),
         }
     }
 }
@@ -270,18 +286,6 @@ impl Loader {
 /// SHA-256 of a component, in hex.
 pub fn digest_of(component: &[u8]) -> String {
     hex::encode(digest::digest(&digest::SHA256, component).as_ref())
-}
-
-impl Bounds {
-    fn new(settings: &ModuleSettings, firing: &Arc<FiringSettings>) -> Self {
-        let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        Self {
-            guest: GuestLimits::new(settings),
-            events_max: size(settings.events_max),
-            output_bytes_max: size(settings.output_bytes_max),
-            firing: Arc::clone(firing),
-        }
-    }
 }
 
 impl Module {
@@ -306,6 +310,17 @@ impl Module {
             limits: record.limits.clone(),
             quarantine: self.quarantine.with(quarantine),
             ..self
+        }
+    }
+
+    /// The bounds of a call, as they are now: what is set for its owner's accounts counts from the next call on.
+    pub fn bounds_now(&self) -> Cow<'_, GuestLimits> {
+        match &self.owner {
+            None => Cow::Borrowed(&self.bounds.guest),
+            Some(owner) => {
+                let Bounds { guest, of_accounts, .. } = &self.bounds;
+                Cow::Owned(of_accounts.bound(guest, owner, &self.surroundings.accounts))
+            }
         }
     }
 

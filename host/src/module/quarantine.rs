@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn charge(quarantine: &Quarantine, now_ms: UnixMs) -> Charge {
-        quarantine.charge(&ModuleError::Fuel { limit: 9 }, now_ms)
+        quarantine.charge(&ModuleError::Fuel { limit: 9, whose: Default::default() }, now_ms)
     }
 
     fn is_one_too_many(charge: &Charge) -> bool {

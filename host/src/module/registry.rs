@@ -17,11 +17,12 @@ use tokio::sync::watch;
 use wasmtime::PoolingAllocatorMetrics;
 
 use super::{
-    Module, ModuleError, Origin, TransformTable,
+    AccountLimits, Limit, Module, ModuleError, Origin, TransformTable,
+    account_limits::Ceiling,
     charging::Charging,
     description::Binding,
     faults::FaultQueue,
-    guest::Surroundings,
+    guest::{GuestLimits, Surroundings},
     ledger::Ledger,
     loaded::{Loader, OperatorIds},
     log_book::LogBooks,
@@ -268,6 +269,27 @@ impl Modules {
     pub fn tell(&self, live: &Live) {
         // Wired once.
         let _ = self.charging.live.set(live.clone());
+    }
+
+    /// What is set for accounts.
+    pub fn account_limits(&self) -> &AccountLimits {
+        &self.loader.account_limits
+    }
+
+    /// How much there may be for an account.
+    pub fn ceiling(&self, limit: Limit, account: &AccountId) -> Ceiling {
+        self.loader.account_limits.ceiling(limit, account, &self.accounts, &self.loader.modules)
+    }
+
+    /// How much may be set for an account, by an account above it.
+    pub fn ceiling_above(&self, limit: Limit, account: &AccountId) -> Ceiling {
+        self.loader.account_limits.ceiling_above(limit, account, &self.accounts, &self.loader.modules)
+    }
+
+    /// The bounds of a call of a component that the account may come to own.
+    pub fn bounds_of(&self, account: &AccountId) -> GuestLimits {
+        let of_operator = GuestLimits::new(&self.loader.modules);
+        self.loader.account_limits.bound(&of_operator, account, &self.accounts)
     }
 
     /// What calls cost.

@@ -240,14 +240,15 @@ pub(super) fn thread_cpu_time() -> Duration {
 /// Whose fault it was, and in which words.
 fn classify(error: &wasmtime::Error, guest: &Guest, limits: &GuestLimits) -> ModuleError {
     if let Some(asked) = guest.memory.refused {
-        return ModuleError::Memory { asked_bytes: asked, limit_bytes: limits.memory_bytes_max };
+        let whose = limits.whose.memory.clone();
+        return ModuleError::Memory { asked_bytes: asked, limit_bytes: limits.memory_bytes_max, whose };
     }
     if error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some() {
         return ModuleError::Host { reason: first_line(error) };
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::OutOfFuel) => ModuleError::Fuel { limit: limits.fuel_max },
-        Some(Trap::Interrupt) => ModuleError::Time { limit_ms: limits.time_limit_ms },
+        Some(Trap::OutOfFuel) => ModuleError::Fuel { limit: limits.fuel_max, whose: limits.whose.fuel.clone() },
+        Some(Trap::Interrupt) => ModuleError::Time { limit_ms: limits.time_limit_ms, whose: limits.whose.time.clone() },
         Some(trap) => ModuleError::Trap { reason: trap.to_string() },
         None => ModuleError::Trap { reason: first_line(error) },
     }

@@ -1,4 +1,4 @@
-//! Tenants' modules, as the store has them: loaded at the start, and followed from then on.
+//! Tenants' modules, and the limits of accounts, as the store has them: loaded at the start, and followed from then on.
 //!
 //! What changed is read from the store by its change counter, as hooks are: when a caller has changed something (before it
 //! is answered), when a notice says so, and every `modules.watch_ms`. A version that cannot be loaded here is named among
@@ -50,6 +50,7 @@ pub struct StoredModules {
 #[derive(Default)]
 struct Progress {
     cursor: i64,
+    limits_cursor: i64,
     /// Whoever asked up to here has been served.
     served: u64,
 }
@@ -89,6 +90,8 @@ impl StoredModules {
         }
         // Whoever has asked by now had written before, so this look shows them what they wrote.
         let served = self.asked.load(Ordering::SeqCst);
+        // First, so that at the start no call is made under others.
+        self.read_limits(&mut progress).await?;
         loop {
             let page = self.store.registered_modules_since(progress.cursor, PAGE_ROWS).await?;
             if page.changes.is_empty() {
@@ -101,6 +104,19 @@ impl StoredModules {
         }
         progress.served = served;
         Ok(())
+    }
+
+    async fn read_limits(&self, progress: &mut Progress) -> StoreResult<()> {
+        loop {
+            let page = self.store.module_limits_since(progress.limits_cursor, PAGE_ROWS).await?;
+            if page.changes.is_empty() {
+                return Ok(());
+            }
+            for (account, limits) in page.changes {
+                self.modules.account_limits().put(account, &limits);
+            }
+            progress.limits_cursor = page.cursor;
+        }
     }
 
     /// Loads a version as its module's next one, without making it active: what cannot be loaded is said before anything

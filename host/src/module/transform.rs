@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    ModuleError,
+    AccountLimits, ModuleError,
     bindings::{hookbox::webhook::types as wit, transform::WebhookTransform},
     guest::{GuestLimits, Surroundings},
     loaded::{Loader, bounded, digest_of, with_last_words},
@@ -38,6 +38,7 @@ pub struct Transform {
     prepared: Prepared<WebhookTransform>,
     accounts: Arc<AccountTree>,
     limits: GuestLimits,
+    of_accounts: Arc<AccountLimits>,
     reuse: Reuse,
 }
 
@@ -113,6 +114,7 @@ impl Loader {
             prepared,
             accounts,
             limits,
+            of_accounts: Arc::clone(&self.account_limits),
             reuse: self.idle.for_version(),
         }
     }
@@ -121,7 +123,13 @@ impl Loader {
 impl Transform {
     /// Calls of it that may run at once, under these limits.
     pub fn instances_max(&self, input: &TransformInput) -> usize {
-        input.limits.as_ref().unwrap_or(&self.limits).instances
+        self.bounds_now(input).instances
+    }
+
+    /// The bounds of a call, as they are now: its owner's, whoever's hook it is for.
+    fn bounds_now(&self, input: &TransformInput) -> GuestLimits {
+        let limits = input.limits.as_ref().unwrap_or(&self.limits);
+        self.of_accounts.bound(limits, &self.owner, &self.accounts)
     }
 
     /// Hands the firing to an instance, fresh or used before as the transform's owner has it; `None`: it is dropped. Blocks;
@@ -132,6 +140,7 @@ impl Transform {
 
     /// As [`Self::call`], in another tree of accounts.
     pub fn call_among(&self, accounts: &Arc<AccountTree>, input: &TransformInput) -> Called<Option<wit::Firing>> {
+        let bounds = self.bounds_now(input);
         let circumstances = Circumstances {
             account: Some(&input.account),
             surroundings: Surroundings {
@@ -139,7 +148,7 @@ impl Transform {
                 within: Some(input.account.clone()),
                 settings: Arc::clone(&input.settings),
             },
-            limits: input.limits.as_ref().unwrap_or(&self.limits),
+            limits: &bounds,
             now_ms: input.now_ms,
             seed: seed(&input.firing.webhook_id),
         };

@@ -70,6 +70,7 @@ impl Modules {
             // Whoever waits gives up by themselves.
             leaves: false,
             at_once_max: transform.instances_max(&input),
+            account_at_once_max: self.at_once_of(Some(&account)),
         };
         let job = {
             let (transform, charging) = (Arc::clone(transform), self.charging.clone());

@@ -192,7 +192,15 @@ mod tests {
 
     fn asked(module: &ModuleId, at_once_max: usize, wait_ms: u64) -> Asked<'_> {
         let patience = Some(Duration::from_millis(wait_ms));
-        Asked { module, account: None, mean: Duration::ZERO, patience, leaves: true, at_once_max }
+        Asked {
+            module,
+            account: None,
+            mean: Duration::ZERO,
+            patience,
+            leaves: true,
+            at_once_max,
+            account_at_once_max: 100,
+        }
     }
 
     #[test]

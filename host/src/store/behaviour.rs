@@ -14,6 +14,7 @@ pub(crate) mod leases;
 pub(crate) mod numbers;
 pub(crate) mod module_costs;
 pub(crate) mod module_faults;
+pub(crate) mod module_limits;
 pub(crate) mod origins;
 pub(crate) mod registered_modules;
 pub(crate) mod stored_calls;
@@ -71,6 +72,8 @@ macro_rules! every_behaviour {
             module_faults::faults_of_a_version_are_counted_over_a_window,
             module_faults::an_operators_component_goes_into_quarantine_once_and_comes_out_by_hand,
             traffic::figures_are_of_one_account_or_of_all,
+            module_limits::limits_of_accounts_are_kept_and_followed,
+            module_limits::the_limits_of_deleted_accounts_go,
             registered_modules::versions_are_kept_within_bounds,
             registered_modules::a_registered_module_is_saved_over_its_revision,
             registered_modules::only_the_active_version_goes_into_quarantine,

@@ -18,6 +18,7 @@ mod jobs;
 mod keys;
 mod module_costs;
 mod module_faults;
+mod module_limits;
 mod numbers;
 mod opening;
 mod origins;

@@ -29,10 +29,9 @@ use crate::{
     firing::given::{self, GivenFiring},
     message::AccountId,
     module::{
-        ModuleError,
+        Limit, ModuleError,
         check::{Checked, Subject, TrialFiring},
         description::is_module_id,
-        guest::GuestLimits,
         loaded::digest_of,
     },
     notice::{self, Change},
@@ -108,7 +107,8 @@ pub async fn upload(
             Duration::from_secs(RETRY_AFTER_S),
         ));
     };
-    let component = body.read(api.modules_settings.component_bytes_max, "modules.component_bytes_max").await?;
+    let most = api.modules.ceiling(Limit::ComponentBytesMax, &account);
+    let component = body.read(most.most, &most.to_string()).await?;
     let upload = Upload { account, caller, name, version, component: component.into(), activate, request };
     let working = tokio::spawn(async move {
         let _place = place;
@@ -203,7 +203,7 @@ impl Upload {
         let owner = self.account.clone();
         Subject {
             surroundings: api.modules.surroundings_of(&self.account, BTreeMap::new()),
-            limits: GuestLimits::new(&api.modules_settings),
+            limits: api.modules.bounds_of(&self.account),
             messages: Box::new(move |bindings| recent.wanted_by(&owner, bindings, &accounts)),
             firings: {
                 let (api, owner) = (Arc::clone(api), self.account.clone());
@@ -242,12 +242,11 @@ impl Upload {
     }
 
     async fn written(&self, api: &Shared, version: ModuleVersion) -> Result<(ModuleVersion, bool), Problem> {
-        let settings = &api.modules_settings;
-        let bounds = VersionBounds {
-            modules_max: settings.modules_per_account_max,
-            versions_max: settings.versions_per_module_max,
-            bytes_max: settings.upload_bytes_per_account_max,
-        };
+        let ceiling = |limit: Limit| api.modules.ceiling(limit, &self.account);
+        let modules = ceiling(Limit::ModulesPerAccountMax);
+        let versions = ceiling(Limit::VersionsPerModuleMax);
+        let bytes = ceiling(Limit::UploadBytesPerAccountMax);
+        let bounds = VersionBounds { modules_max: modules.most, versions_max: versions.most, bytes_max: bytes.most };
         let made = RegisteredModule::new(&version);
         let notice = notice::of_module(&made, made.revision, Change::Created, &api.sender(&self.request));
         let kept = api.store.keep_version(&version, &self.component, &bounds, &[notice]).await?;
@@ -269,17 +268,15 @@ impl Upload {
                 kind.as_str(),
                 version.kind.as_str()
             )),
-            Kept::TooManyModules => in_the_way(format!(
-                "the account has {} modules (modules.modules_per_account_max); delete one first",
-                bounds.modules_max
-            )),
-            Kept::TooManyVersions => in_the_way(format!(
-                "{} has {} versions (modules.versions_per_module_max); delete one first",
-                self.name, bounds.versions_max
-            )),
+            Kept::TooManyModules => {
+                in_the_way(format!("the account may have {} modules ({modules}); delete one first", modules.most))
+            }
+            Kept::TooManyVersions => {
+                in_the_way(format!("{} may have {} versions ({versions}); delete one first", self.name, versions.most))
+            }
             Kept::TooManyBytes => in_the_way(format!(
-                "the account's components would have over {} bytes (modules.upload_bytes_per_account_max); delete some first",
-                bounds.bytes_max
+                "the account's components would have over {} bytes ({bytes}); delete some first",
+                bytes.most
             )),
         }
     }

@@ -95,6 +95,7 @@ impl Sandbox {
             firing,
             operators: Arc::default(),
             idle: Arc::new(IdleInstances::new(&settings.modules)),
+            account_limits: Arc::default(),
         });
         Ok(Stage { settings, loader })
     }

@@ -118,6 +118,9 @@ fn refused(status: StatusCode, path: &str, data: &Value, flags: Flags) -> Vec<St
         StatusCode::FORBIDDEN if is_operators(path) => {
             vec![format!("{path} is the operator's alone (403): use a key of the master account")]
         }
+        StatusCode::FORBIDDEN if data["message"].as_str().is_some_and(|message| message != "forbidden") => {
+            vec![format!("{} (403)", data["message"].as_str().unwrap_or_default())]
+        }
         StatusCode::FORBIDDEN => vec![format!(
             "the key does not open {path} (403); it opens its own account and those below it: use a key of that account, or \
              of one above it"

@@ -15,7 +15,7 @@ impl Module {
 
     /// Calls of it that may run at once.
     pub fn instances_max(&self) -> usize {
-        self.bounds.guest.instances
+        self.bounds_now().instances
     }
 
     /// Hands the message to a fresh instance. Blocks; for threads that may.
@@ -23,7 +23,7 @@ impl Module {
         let raw = as_handed_in(message);
         let called = self.prepared.call(
             self.surroundings_for(message),
-            &self.bounds.guest,
+            &self.bounds_now(),
             message.received_ms,
             seed(message),
             |module, store| module.call_handle_event(store, &raw),
@@ -35,10 +35,11 @@ impl Module {
     /// threads only.
     pub fn serve(&self, message: &Message) -> Called<Handled> {
         let raw = as_handed_in(message);
+        let bounds = self.bounds_now();
         let circumstances = Circumstances {
             account: message.account.as_ref(),
             surroundings: self.surroundings_for(message),
-            limits: &self.bounds.guest,
+            limits: &bounds,
             now_ms: message.received_ms,
             seed: seed(message),
         };

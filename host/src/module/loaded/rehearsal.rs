@@ -50,7 +50,7 @@ impl Module {
     pub fn instance_for(&self, message: &Message) -> Result<UsedInstance<'_>, Called<Handled>> {
         let surroundings = self.surroundings.clone();
         let instance =
-            self.prepared.instantiate(surroundings, &self.bounds.guest, message.received_ms, seed(message))?;
+            self.prepared.instantiate(surroundings, &self.bounds_now(), message.received_ms, seed(message))?;
         Ok(UsedInstance { module: self, instance })
     }
 }

@@ -44,6 +44,8 @@ pub struct Asked<'a> {
     pub leaves: bool,
     /// Calls of the module that may run at once.
     pub at_once_max: usize,
+    /// Calls that are charged to the account and may run at once, when it may have less than others.
+    pub account_at_once_max: usize,
 }
 
 /// Why there is no place for a call.
@@ -152,7 +154,9 @@ impl<J> Lines<J> {
     pub fn put(&mut self, asked: &Asked<'_>, job: J, now: Instant) -> Result<bool, NoPlace> {
         let at = self.group(asked);
         let line_at = self.line(at, asked);
-        let (share, waiting_max) = (self.groups[at].at_once_max, self.bounds.waiting_max);
+        let (share, waiting_max) = (self.at_once_max(asked), self.bounds.waiting_max);
+        // It may have changed since the last call.
+        self.groups[at].at_once_max = share;
         let line = &mut self.groups[at].lines[line_at];
         line.at_once_max = share.min(asked.at_once_max).max(1);
         line.is_long = asked.mean >= self.bounds.long;
@@ -273,7 +277,7 @@ impl<J> Lines<J> {
 
     fn at_once_max(&self, asked: &Asked<'_>) -> usize {
         match asked.account {
-            Some(_) => self.bounds.share.min(self.bounds.account_at_once_max).max(1),
+            Some(_) => self.bounds.share.min(self.bounds.account_at_once_max).min(asked.account_at_once_max).max(1),
             None => self.bounds.share.max(1),
         }
     }

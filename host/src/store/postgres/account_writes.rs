@@ -202,6 +202,7 @@ impl PostgresStore {
         Self::mark_hooks_deleted(&mut transaction, &hooks, ACCOUNT_DELETED, now_ms).await?;
         Self::take_numbers_of(&mut transaction, &gone).await?;
         Self::take_modules_of(&mut transaction, &gone).await?;
+        Self::take_module_limits_of(&mut transaction, &gone).await?;
         Self::lock_stored_calls(&mut transaction).await?;
         for statement in [
             "DELETE FROM keys WHERE account = ANY($1)",

@@ -203,6 +203,7 @@ impl SqliteStore {
         Self::take_numbers_of(&mut transaction, &gone).await?;
         for account in &gone {
             Self::take_modules_of(&mut transaction, account).await?;
+            Self::take_module_limits_of(&mut transaction, account).await?;
         }
         for statement in [
             "DELETE FROM keys WHERE account IN (SELECT value FROM json_each(?))",

@@ -31,6 +31,7 @@ impl Desk {
             patience: patience_ms.map(|patience| MS * patience),
             leaves: true,
             at_once_max: 100,
+            account_at_once_max: 100,
         };
         ask(self, &asked)
     }
@@ -211,8 +212,15 @@ fn a_module_runs_no_more_calls_at_once_than_its_limit_in_all_groups_together() {
     let (module, now) = (ModuleId::from("r/offered"), Instant::now());
     let accounts: Vec<AccountId> = ["a", "b", "c"].map(AccountId::from).into();
     for account in &accounts {
-        let asked =
-            Asked { module: &module, account: Some(account), mean: MS, patience: None, leaves: false, at_once_max: 2 };
+        let asked = Asked {
+            module: &module,
+            account: Some(account),
+            mean: MS,
+            patience: None,
+            leaves: false,
+            at_once_max: 2,
+            account_at_once_max: 100,
+        };
         lines.put(&asked, (), now).expect("a place");
     }
     let turns: Vec<_> = std::iter::from_fn(|| lines.take()).collect();
@@ -229,6 +237,35 @@ fn an_account_runs_no_more_calls_at_once_than_the_operator_allows() {
     desk.put("sms", 2);
     let running: Vec<_> = std::iter::from_fn(|| desk.begin()).collect();
     assert_eq!(running.len(), 3, "one of the account, two of the operator's module");
+}
+
+#[test]
+fn an_account_may_be_told_to_run_fewer_at_once_and_more_again() {
+    let mut lines = Lines::new(BOUNDS);
+    let (account, now) = (AccountId::from("a"), Instant::now());
+    let modules = ["a/one", "a/two", "a/three"].map(ModuleId::from);
+    let put = |lines: &mut Lines<()>, module: usize, most: usize| {
+        let module = &modules[module];
+        let account = Some(&account);
+        let asked = Asked {
+            module,
+            account,
+            mean: MS,
+            patience: None,
+            leaves: false,
+            at_once_max: 100,
+            account_at_once_max: most,
+        };
+        lines.put(&asked, (), now).expect("a place");
+        lines.room(&asked, MS * 10)
+    };
+    assert_eq!(put(&mut lines, 0, 1), 9, "one after the other");
+    put(&mut lines, 1, 1);
+    let running: Vec<_> = std::iter::from_fn(|| lines.take()).collect();
+    assert_eq!(running.len(), 1);
+    put(&mut lines, 2, 100);
+    assert!(lines.take().is_some(), "it may have as many as others now");
+    assert!(lines.take().is_none(), "which is its share");
 }
 
 #[test]
