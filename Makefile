@@ -11,7 +11,7 @@ FAULTS :=
 # What is measured is compiled as it would be shipped, but for link-time optimisation; the rest keeps its builds short.
 MEASURED := $(foreach ours,hookbox hookbox-tests,--config 'profile.dev.package.$(ours).opt-level=3') --workspace
 
-.PHONY: help demo test bench faults guests fmt wasm-target test-servers python-tools kit-tools
+.PHONY: help demo test bench faults guests fmt wasm-target test-servers python-tools kit-tools browser-tools
 
 help: ## say what each of these does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,7 +20,7 @@ demo: wasm-target ## show Hookbox at work, without a broker or a database server
 	cargo build --workspace --bin hookbox
 	$(TARGET)/debug/hookbox demo
 
-test: wasm-target test-servers python-tools kit-tools ## check format and lints and run every test, on a private broker
+test: wasm-target test-servers python-tools kit-tools browser-tools ## check format and lints and run every test, on a private broker
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy $(MODULES) --package hookbox-bad-modules --features hookbox-bad-modules/modules --lib --examples $(AS_GUEST) -- -D warnings
@@ -32,7 +32,9 @@ bench: wasm-target test-servers kit-tools ## measure against the floor, on a pri
 	cargo bench $(MEASURED) --profile dev --bench guests
 	cargo bench $(MEASURED) --profile dev --bench noisy
 	cargo bench $(MEASURED) --profile dev --bench rest
+	cargo bench $(MEASURED) --profile dev --bench lists
 	cargo bench $(MEASURED) --profile dev --bench pipeline -- $(BENCH)
+	cargo bench $(MEASURED) --profile dev --bench telemetry
 	cargo bench $(MEASURED) --profile dev --bench noisy_hooks
 
 faults: wasm-target test-servers kit-tools ## pull every plug under load, and print what was lost; FAULTS="--short" for a tenth of the load
@@ -55,3 +57,6 @@ python-tools: ## install schemathesis into the target folder, with pip, when it 
 
 kit-tools: ## install Node.js with npm and Python's venv from the system's packages, when they are missing (root or sudo)
 	@.ci/kit-tools
+
+browser-tools: ## install Chromium, and what drives it in tests into the target folder, when they are missing (root or sudo)
+	@.ci/browser-tools $(TARGET)/browser

@@ -34,6 +34,7 @@ fn main() {
         println!("cargo::rerun-if-changed={}", root.join(input).display());
     }
     println!("cargo::rerun-if-changed=migrations");
+    println!("cargo::rerun-if-changed=console");
     println!("cargo::rerun-if-changed=build.rs");
 
     let out = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
@@ -51,7 +52,24 @@ fn main() {
         let _ = writeln!(code, "    ({:?}, include_bytes!({:?})),", name.replace('-', "_"), component(name));
     }
     let _ = writeln!(code, "];\n/// The template.\npub static SKEL: &[u8] = include_bytes!({:?});", component(SKEL));
+    code.push_str("/// Messages that the built-in modules are tested on: module, name, JSON text.\npub static SAMPLES: &[(&str, &str, &str)] = &[\n");
+    for name in BUILT_IN.iter().chain([&SKEL]) {
+        for (sample, file) in samples(&root.join("guest-modules").join(name).join("samples")) {
+            let _ = writeln!(code, "    ({:?}, {sample:?}, include_str!({file:?})),", name.replace('-', "_"));
+        }
+    }
+    code.push_str("];\n");
     fs::write(out.join("built_in.rs"), code).expect("OUT_DIR can be written");
+}
+
+/// The samples in a folder: names and files, in order.
+fn samples(folder: &Path) -> Vec<(String, PathBuf)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| Some((entry.path().file_stem()?.to_string_lossy().into_owned(), entry.path())))
+        .collect();
+    files.sort();
+    files
 }
 
 fn build_guests(dir: &Path, target_dir: &Path) {

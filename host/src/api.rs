@@ -19,12 +19,15 @@ pub mod filters;
 pub mod front;
 pub mod health;
 pub mod keys;
+pub mod live;
 pub mod login;
 pub mod long_entries;
 pub mod messages;
 pub mod metadata;
 pub mod module_limits;
+pub mod overview;
 pub mod paging;
+pub mod preview;
 pub mod problem;
 pub mod query;
 pub mod resend_jobs;
@@ -59,9 +62,11 @@ use crate::{
     account::{AccountTree, user_directory::UserDirectory},
     changes::Follower,
     clock::Clock,
+    console,
     firing::Firer,
     ingress::{amqp::BrokerState, decode::Decoder},
     kazoo::reader::ReaderState,
+    live::Live,
     message::AccountId,
     module::{Modules, check::Checker, quarantining::Quarantining, stored::StoredModules},
     pipeline::Pipeline,
@@ -121,7 +126,7 @@ pub struct Api {
     /// Uploads taken and checked at once: `modules.uploads_max`.
     pub uploads: Arc<Semaphore>,
     /// Cancelled when the host is about to stop.
-    pub stopping: CancellationToken,
+    pub announced: CancellationToken,
     /// How it stands with the broker.
     pub broker: watch::Receiver<BrokerState>,
     /// Why the broker takes nothing that is published, when it does not.
@@ -132,6 +137,12 @@ pub struct Api {
     pub guesses: auth::Guesses,
     /// Requests worked on at once: `api.requests_max`.
     pub places: Semaphore,
+    /// What happens, for those who look on.
+    pub live: Live,
+    /// Who looks on at once: `api.live_clients_max`.
+    pub listeners: Arc<Semaphore>,
+    /// Cancelled when the host stops.
+    pub stopping: CancellationToken,
     /// How answers and notices name this node.
     pub node: String,
     /// What time it is.
@@ -146,9 +157,12 @@ fn described_routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(description::head())
         .merge(metadata::routes())
         .merge(webhooks::routes())
+        .merge(overview::routes())
         .merge(attempts::routes())
+        .merge(live::routes())
         .merge(failures::routes())
         .merge(testing::routes())
+        .merge(preview::routes())
         .merge(resending::routes())
         .merge(resend_jobs::routes())
         .merge(secrets::routes())
@@ -161,6 +175,7 @@ fn described_routes() -> OpenApiRouter<Shared> {
         .merge(webhook_modules::cost::routes())
         .merge(webhook_modules::logs::routes())
         .merge(webhook_modules::quarantine::routes())
+        .merge(webhook_modules::samples::routes())
         .merge(messages::routes())
         .merge(dead_letters::routes())
         .merge(health::routes())
@@ -171,6 +186,7 @@ pub fn router(api: Shared) -> Router {
     let (routes, description) = described_routes().split_for_parts();
     let routes = routes
         .merge(description::routes(description))
+        .merge(console::routes())
         .fallback(async || Problem::no_such_path())
         .method_not_allowed_fallback(async || Problem::wrong_method())
         .layer(CatchPanicLayer::custom(|_| Problem::internal().into_response()))

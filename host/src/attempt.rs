@@ -13,7 +13,10 @@ pub mod record;
 
 use std::sync::Arc;
 
-use crate::message::{AccountId, Event, HookId, ModuleId, UnixMs, WebhookId};
+use crate::{
+    message::{AccountId, Event, HookId, ModuleId, UnixMs, WebhookId},
+    telemetry::trace_context::TraceContext,
+};
 
 /// One HTTP try of a firing: request, response and timings, or what went wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,10 @@ pub struct Attempt {
     pub outcome: Outcome,
     /// From the beginning to the last byte that was read.
     pub duration_ms: u64,
+    /// How that is made up, as far as the try came.
+    pub phases: Phases,
+    /// Where it stands in a trace, when there is one.
+    pub trace: Option<TraceContext>,
     /// When the next try is due; `None` when this was the last.
     pub next_try_ms: Option<UnixMs>,
     /// Tries that are left after this one.
@@ -50,6 +57,17 @@ pub struct Attempt {
     pub payload: Option<Arc<Event>>,
     /// The transform that it went through, when the hook has one.
     pub transform: Option<Box<TransformRun>>,
+}
+
+/// What of a try took how long. What did not come about has no time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phases {
+    /// Looking up the name, connecting, TLS; `None` also when a connection was used again.
+    pub connect_us: Option<u64>,
+    /// From there to the head of the answer.
+    pub first_byte_us: Option<u64>,
+    /// From the head to the last byte that was read.
+    pub body_us: Option<u64>,
 }
 
 /// What of a transform is recorded with an attempt.

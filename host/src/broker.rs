@@ -21,6 +21,7 @@ use std::{
 };
 
 use lapin::ConnectionProperties;
+use metrics::counter;
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -81,6 +82,7 @@ impl Broker {
                     if self.first.swap(index, Ordering::Relaxed) != index {
                         tracing::info!(broker = %address, "another broker of amqp.url is used from now on");
                     }
+                    counter!("hookbox_amqp_connections_total").increment(1);
                     tracing::debug!(broker = %address, part, "connected");
                     return Ok(link);
                 }

@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crate::message::UnixMs;
@@ -34,6 +34,15 @@ impl Clock {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX)),
             Self::Manual(at) => at.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The same, as the system writes it, and finer where it is the system's clock.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the system's clock")]
+    pub fn now(&self) -> SystemTime {
+        match self {
+            Self::System => SystemTime::now(),
+            Self::Manual(at) => UNIX_EPOCH + Duration::from_millis(at.load(Ordering::Relaxed)),
         }
     }
 

@@ -24,12 +24,14 @@ pub mod quota;
 pub mod request;
 pub mod transform;
 mod transforming;
+mod preview;
 pub mod retry;
 pub mod resend;
 pub mod resend_jobs;
 pub mod scheduler;
 pub mod shares;
 pub mod signature;
+mod telling;
 pub mod turns;
 pub mod webhook_id;
 
@@ -39,25 +41,29 @@ use std::{
     time::Duration,
 };
 
-use metrics::{counter, histogram};
+use metrics::counter;
+use opentelemetry::trace::SpanKind;
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::task::TaskTracker;
 
+pub use self::preview::Preview;
 use self::{
-    client::Client,
+    client::{Client, Exchanged},
     lanes::{Lanes, Permit},
     leases::{Held, Leases},
     places::{Full, Origin},
     quota::Quota,
     retry::Verdict,
     signature::Secret,
+    telling::canonical_line,
     transform::Rewritten,
     transforming::ToSend,
 };
 use crate::{
-    attempt::{Attempt, Fault, Outcome, SentRequest, disabler::Disabler, log::AttemptLog},
+    attempt::{Attempt, Fault, Outcome, Phases, SentRequest, disabler::Disabler, log::AttemptLog, record},
     clock::Clock,
     hook::{Hook, table::HookTable},
+    live::Live,
     message::{Firing, LeaseToken, Target, UnixMs},
     module::Modules,
     settings::FiringSettings,
@@ -65,6 +71,7 @@ use crate::{
         Entry, FiringChange, StoreError,
         secrets::{HostKey, SecretError},
     },
+    telemetry::{meters::meters, spans::Spans, trace_context::TraceContext},
 };
 
 /// Makes tries of firings, each until it has ended or is stored.
@@ -89,6 +96,12 @@ pub struct Firer {
     pub log: Arc<AttemptLog>,
     /// Judges hooks that fail.
     pub disabler: Arc<Disabler>,
+    /// Who looks on is told of attempts.
+    pub live: Live,
+    /// Begins the spans of tries.
+    pub spans: Spans,
+    /// `telemetry.log_body_bytes_max`.
+    pub log_body_bytes_max: usize,
     /// KAZOO's `cluster_id`, written last into every payload.
     pub cluster_id: Arc<str>,
     /// So many messages may wait `firing.park_after_ms` for receivers; when more do, each waits for less.
@@ -243,9 +256,11 @@ impl Firer {
         let Ok(place) = self.lanes.try_enter(hook, Origin::Message) else { return Ok(None) };
         let attempt = Attempt { retries_left: 0, ..self.tried(&firing, hook).await };
         drop(place);
-        canonical_line(&attempt);
+        meters().attempt(&attempt, None);
+        canonical_line(&attempt, self.log_body_bytes_max);
         let recorded = Some(attempt.clone());
         self.log.keep(Entry { attempt: recorded, counts_as_failure: false, change: FiringChange::None }).await?;
+        self.live.tell(|| record::live_event(&attempt));
         Ok(Some(attempt))
     }
 
@@ -258,6 +273,7 @@ impl Firer {
         parked: &Parked,
     ) -> Result<(), StoreError> {
         let mut attempt = self.tried(&firing, hook).await;
+        meters().attempt(&attempt, (firing.tries == 0).then_some(firing.created_ms));
         firing.tries = attempt.try_number;
         let now_ms = self.clock.now_ms();
         let mut verdict = retry::verdict(&attempt.outcome, firing.tries, hook, &self.settings, now_ms, rand::random());
@@ -267,11 +283,24 @@ impl Firer {
         if let Verdict::Retry { due_ms } = verdict {
             attempt.next_try_ms = Some(due_ms);
         }
-        canonical_line(&attempt);
+        canonical_line(&attempt, self.log_body_bytes_max);
         firing.lease = parked.get().cloned();
         let failed = verdict != Verdict::Delivered;
+        let ended = match verdict {
+            Verdict::Delivered if attempt.outcome == Outcome::Dropped => Some(&meters().ended.dropped),
+            Verdict::Delivered => Some(&meters().ended.delivered),
+            Verdict::Retry { .. } => None,
+            Verdict::GiveUp { .. } | Verdict::Disable { .. } => Some(&meters().ended.undelivered),
+        };
         let is_stored_hook = matches!(firing.target, Target::Stored(..));
+        let told = self.live.is_heard().then(|| record::live_event(&attempt));
         self.record(Some(attempt), failed, change(firing, &verdict, now_ms)).await?;
+        if let Some(told) = told {
+            self.live.tell(|| told);
+        }
+        if let Some(ended) = ended {
+            ended.increment(1);
+        }
         match verdict {
             Verdict::Delivered => {}
             // An inline hook is in no table: there is nothing to switch off.
@@ -292,6 +321,8 @@ impl Firer {
     async fn tried(&self, firing: &Firing, hook: &Hook) -> Attempt {
         let (at_ms, began) = (self.clock.now_ms(), Instant::now());
         let timeout = self.timeout(hook);
+        let mut span = self.spans.below(firing.event.trace, "attempt", SpanKind::Client);
+        let trace = span.context().or(firing.event.trace);
         let (to_send, transform) = match hook.rare.as_ref().and_then(|rare| rare.transform.as_ref()) {
             None => (None, None),
             Some(wanted) => {
@@ -299,22 +330,22 @@ impl Firer {
                 (Some(to_send), Some(Box::new(run)))
             }
         };
-        let (sent, uri, outcome) = match to_send {
+        let (sent, uri, outcome, phases) = match to_send {
             None => {
-                let (sent, outcome) = self.send(firing, hook, None, at_ms, timeout).await;
-                (sent, None, outcome)
+                let (sent, outcome, phases) = self.send(firing, hook, None, (at_ms, trace), timeout).await;
+                (sent, None, outcome, phases)
             }
             Some(ToSend::Rewritten(rewritten)) => {
                 let rest = timeout.saturating_sub(began.elapsed());
-                let (sent, outcome) = self.send(firing, hook, Some(&rewritten), at_ms, rest).await;
-                (sent, Some(rewritten.uri), outcome)
+                let (sent, outcome, phases) = self.send(firing, hook, Some(&rewritten), (at_ms, trace), rest).await;
+                (sent, Some(rewritten.uri), outcome, phases)
             }
-            Some(ToSend::Nothing(outcome)) => (SentRequest::default(), None, outcome),
+            Some(ToSend::Nothing(outcome)) => (SentRequest::default(), None, outcome, Phases::default()),
         };
         let try_number = firing.tries + 1;
         // What a transform made of it is no payload to send again: that goes through the transform anew.
         let shown = transform.is_none() && request::shows_payload(hook, &sent);
-        Attempt {
+        let attempt = Attempt {
             id: Attempt::new_id(at_ms),
             webhook_id: firing.id.clone(),
             account: hook.account.clone(),
@@ -327,11 +358,15 @@ impl Firer {
             request: sent,
             outcome,
             duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            phases,
+            trace,
             next_try_ms: None,
             retries_left: retry::retries_left(hook, try_number),
             payload: (!shown).then(|| Arc::clone(&firing.event)),
             transform,
-        }
+        };
+        telling::describe(&mut span, &attempt);
+        attempt
     }
 
     /// Makes the request and sends it. A request that cannot be made is an outcome too: what is wrong is in the hook.
@@ -340,10 +375,10 @@ impl Firer {
         firing: &Firing,
         hook: &Hook,
         rewritten: Option<&Rewritten>,
-        at_ms: UnixMs,
+        (at_ms, trace): (UnixMs, Option<TraceContext>),
         timeout: Duration,
-    ) -> (SentRequest, Outcome) {
-        let unmade = |fault, detail| (SentRequest::default(), Outcome::Failed { fault, detail });
+    ) -> (SentRequest, Outcome, Phases) {
+        let unmade = |fault, detail| (SentRequest::default(), Outcome::Failed { fault, detail }, Phases::default());
         let secrets = match self.secrets(hook, at_ms) {
             Ok(secrets) => secrets,
             Err(error) => {
@@ -358,6 +393,7 @@ impl Firer {
             secrets: &secrets,
             rewritten,
             body_bytes_max: usize::try_from(self.settings.body_bytes_max).unwrap_or(usize::MAX),
+            trace,
         };
         let (prepared, sent) = match request::prepare(hook, &firing.event, with) {
             Ok(request) => request,
@@ -366,8 +402,8 @@ impl Firer {
                 return unmade(fault, too_long.to_string());
             }
         };
-        let (outcome, _) = self.client.send(prepared, timeout).await;
-        (sent, outcome)
+        let Exchanged { outcome, phases, .. } = self.client.send(prepared, timeout).await;
+        (sent, outcome, phases)
     }
 
     /// How long a try of the hook may take, its transform included.
@@ -416,7 +452,9 @@ impl Firer {
     async fn give_up(&self, firing: Firing, reason: &str) -> Result<(), StoreError> {
         let at_ms = self.clock.now_ms();
         let change = FiringChange::Undelivered { firing: Box::new(firing), reason: reason.to_owned(), at_ms };
-        self.record(None, false, change).await
+        self.record(None, false, change).await?;
+        meters().ended.undelivered.increment(1);
+        Ok(())
     }
 
     async fn record(
@@ -448,40 +486,3 @@ const PATIENCE_MIN_MS: u64 = 50;
 
 /// Why a firing ends whose hook does not fire any more.
 const DISABLED: &str = "the hook is disabled or deleted";
-
-/// One line for each try, with what somebody looks for: no bodies, no secrets.
-fn canonical_line(attempt: &Attempt) {
-    let (result, fault) = match &attempt.outcome {
-        Outcome::Dropped => ("dropped", ""),
-        outcome if outcome.is_success() => ("delivered", ""),
-        Outcome::Answered { .. } => ("failed", "status"),
-        Outcome::Failed { fault, .. } => ("failed", fault.as_str()),
-    };
-    let status = match &attempt.outcome {
-        Outcome::Answered { status, .. } => Some(*status),
-        Outcome::Failed { .. } | Outcome::Dropped => None,
-    };
-    counter!("hookbox_attempts_total", "result" => result, "fault" => fault).increment(1);
-    histogram!("hookbox_attempt_seconds").record(Duration::from_millis(attempt.duration_ms).as_secs_f64());
-    let detail = match &attempt.outcome {
-        Outcome::Failed { detail, .. } => Some(detail),
-        Outcome::Answered { .. } | Outcome::Dropped => None,
-    };
-    let transform = attempt.transform.as_ref().map(|run| run.id.as_str());
-    tracing::info!(
-        target: "hookbox::attempt",
-        webhook_id = %attempt.webhook_id,
-        account = %attempt.account,
-        hook = %attempt.hook,
-        event = attempt.hook_event,
-        transform,
-        try_number = attempt.try_number,
-        result,
-        fault,
-        status,
-        detail,
-        duration_ms = attempt.duration_ms,
-        next_try_ms = attempt.next_try_ms,
-        "attempt"
-    );
-}

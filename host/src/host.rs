@@ -70,6 +70,9 @@ pub enum StartError {
     /// `firing.ca_files`, TLS, or the machine.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// What sends traces.
+    #[error("telemetry.otlp_url: no client can be made for it ({0}); mend the URL, or delete the line")]
+    Traces(String),
     /// The client of KAZOO's CouchDB.
     #[error(transparent)]
     CouchDb(#[from] CouchDbError),
@@ -138,7 +141,7 @@ pub fn host_key(settings: &Settings) -> Result<HostKey, StartError> {
 
 /// Starts everything.
 pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHost, StartError> {
-    telemetry::counters();
+    telemetry::start_metrics(&settings.telemetry);
     let listener = listen("api.listen", settings.api.listen).await?;
     let metrics_listener = match settings.telemetry.listen {
         Some(address) => Some(listen("telemetry.listen", address).await?),
@@ -166,11 +169,12 @@ pub async fn start(settings: Settings, options: HostOptions) -> Result<RunningHo
             None => parts::start_own_notices(&settings, &stages, &supervisors, &clock),
         }
         let alarm = connections.map_or_else(|| watch::channel(None).1, |connections| connections.alarm());
+        parts::start_telemetry(&settings.telemetry, &stages, &supervisors, broker.clone(), alarm.clone());
         let api = api(
             &settings,
             &stages,
             Outside { broker: broker.clone(), alarm, couchdb: couchdb.clone() },
-            announced.clone(),
+            Ends { announced: announced.clone(), stopping: supervisors.stopping.clone() },
             clock,
         );
         let stopping = &supervisors.stopping;
@@ -298,8 +302,17 @@ struct Outside {
     couchdb: watch::Receiver<ReaderState>,
 }
 
-fn api(settings: &Settings, stages: &Stages, outside: Outside, announced: CancellationToken, clock: Clock) -> Arc<Api> {
+/// How the end is told of.
+struct Ends {
+    /// It is told of: the host is not ready any more.
+    announced: CancellationToken,
+    /// It begins.
+    stopping: CancellationToken,
+}
+
+fn api(settings: &Settings, stages: &Stages, outside: Outside, ends: Ends, clock: Clock) -> Arc<Api> {
     let Outside { broker, alarm, couchdb } = outside;
+    let Ends { announced, stopping } = ends;
     Arc::new(Api {
         settings: settings.api.clone(),
         firing: Arc::clone(&stages.firer.settings),
@@ -324,12 +337,15 @@ fn api(settings: &Settings, stages: &Stages, outside: Outside, announced: Cancel
         stored_modules: Arc::clone(&stages.stored_modules),
         quarantining: Arc::clone(&stages.quarantining),
         uploads: Arc::new(Semaphore::new(usize::try_from(settings.modules.uploads_max).unwrap_or(1))),
-        stopping: announced,
+        announced,
         broker,
         alarm,
         couchdb,
         guesses: Guesses::new(settings.api.auth_failures_per_min),
         places: Semaphore::new(usize::try_from(settings.api.requests_max).unwrap_or(Semaphore::MAX_PERMITS)),
+        live: stages.live.clone(),
+        listeners: Arc::new(Semaphore::new(usize::try_from(settings.api.live_clients_max).unwrap_or(1))),
+        stopping,
         node: stages.node.clone(),
         clock,
     })

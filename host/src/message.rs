@@ -13,7 +13,10 @@ use std::{borrow::Borrow, fmt, sync::Arc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::hook::Hook;
+use crate::{
+    hook::Hook,
+    telemetry::trace_context::{self, TraceContext},
+};
 
 /// A JSON object, keys in the order in which they came.
 pub type Object = Map<String, Value>;
@@ -166,6 +169,9 @@ pub struct Message {
     pub within: Option<AccountId>,
     /// When it was taken in. Guests' clocks stand at this time, so that a replay gives the same bytes.
     pub received_ms: UnixMs,
+    /// The trace that it belongs to: its own span once the pipeline has begun one, before that its publisher's.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "trace_context::lenient")]
+    pub trace: Option<TraceContext>,
     /// The JSON object, decompressed, without what must not go further (passwords).
     pub body: String,
 }
@@ -192,6 +198,9 @@ pub struct Event {
     /// The one account whose hooks may get it: the owner, of a module that it offers to nobody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hooks_of: Option<AccountId>,
+    /// Where its attempts belong in the trace of its message; stored with a firing, so that a retry after a restart is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "trace_context::lenient")]
+    pub trace: Option<TraceContext>,
 }
 
 /// The hook that a firing is for.

@@ -31,6 +31,7 @@ use std::{
 
 use futures_util::{FutureExt, future::join_all};
 use metrics::counter;
+use opentelemetry::trace::SpanKind;
 use tracing::Instrument;
 
 use crate::{
@@ -48,6 +49,11 @@ use crate::{
         stored_calls::CallLog,
     },
     store::{DeadLetter, SharedStore, StoreResult},
+    telemetry::{
+        meters::{self, meters},
+        spans::{Span, Spans},
+        trace_context::TraceContext,
+    },
 };
 
 /// The five stages, wired.
@@ -66,6 +72,8 @@ pub struct Pipeline {
     pub calls: Arc<CallLog>,
     /// Where a message is kept for a module that failed on it.
     pub dead_letters: Arc<DeadLetterLog>,
+    /// Begins the spans of messages, calls and matches.
+    pub spans: Spans,
     /// What time it is.
     pub clock: Clock,
     /// The last messages, for those who check modules.
@@ -125,7 +133,8 @@ enum Outcome {
 
 impl Pipeline {
     /// One message, top to bottom. Never fails: whatever happens is a settlement.
-    pub async fn handle(&self, message: Message) -> Settlement {
+    pub async fn handle(&self, mut message: Message) -> Settlement {
+        let mut told = self.begin_span(&mut message);
         let span = tracing::debug_span!("message", routing_key = message.routing_key, id = message.message_id);
         let under_way = UnderWay::enter(&self.in_flight);
         let source = message.source;
@@ -136,7 +145,53 @@ impl Pipeline {
             stages.await.unwrap_or_else(|_| Settlement::Requeue("a stage panicked; this is a fault of Hookbox".into()))
         };
         drop(under_way);
+        told.set("hookbox.settlement", || settlement.as_str());
+        if let Settlement::Requeue(reason) = &settlement {
+            told.fail(|| reason.clone());
+        }
         self.settled(source, settlement)
+    }
+
+    /// The span of a message, below which all that comes of it has its own. What is not recorded goes on in its
+    /// publisher's trace, when it has one.
+    fn begin_span(&self, message: &mut Message) -> Span {
+        let mut span = self.spans.of_message(message.trace);
+        if let Some(own) = span.context() {
+            message.trace = Some(own);
+            span.set("hookbox.source", || message.source.as_str());
+            span.set("hookbox.exchange", || message.exchange.clone());
+            span.set("hookbox.routing_key", || message.routing_key.clone());
+            for (name, value) in [
+                ("hookbox.message_id", message.message_id.clone()),
+                ("hookbox.account", message.account.as_ref().map(ToString::to_string)),
+            ] {
+                if let Some(value) = value {
+                    span.set(name, || value);
+                }
+            }
+        }
+        span
+    }
+
+    /// Has a module handle the message. Gives also where what comes of it belongs in the trace.
+    async fn call(
+        &self,
+        module: &Arc<Module>,
+        message: &Arc<Message>,
+    ) -> (Result<Handled, ModuleError>, Option<TraceContext>) {
+        let mut span = self.spans.below(message.trace, "module", SpanKind::Internal);
+        span.set("hookbox.module", || module.id().to_string());
+        span.set("hookbox.module_version", || module.metadata.version.clone());
+        let handled = self.modules.call(module, message).await;
+        match &handled {
+            Ok(Handled::Events(made)) => {
+                meters::of_module(module.id()).events.increment(made.len() as u64);
+                span.set("hookbox.events", || i64::try_from(made.len()).unwrap_or(i64::MAX));
+            }
+            Ok(Handled::NotMine | Handled::Malformed(_)) => {}
+            Err(error) => span.fail(|| error.to_string()),
+        }
+        (handled, span.context().or(message.trace))
     }
 
     /// Hands a dead letter's message to the module that failed on it, and to no other; one that never reached a module, to
@@ -170,12 +225,12 @@ impl Pipeline {
                 None => "no active module asks for such messages".to_owned(),
             }));
         }
-        let mut made: Vec<Vec<Made>> = Vec::new();
-        let answers = join_all(asked.iter().map(|module| self.modules.call(module, &message))).await;
-        for (module, answer) in asked.iter().zip(answers) {
+        let mut made: Vec<(Vec<Made>, Option<TraceContext>)> = Vec::new();
+        let answers = join_all(asked.iter().map(|module| self.call(module, &message))).await;
+        for (module, (answer, trace)) in asked.iter().zip(answers) {
             let said = |reason: &dyn std::fmt::Display| format!("module {}: {reason}", module.id());
             match answer {
-                Ok(Handled::Events(events)) => made.push(events),
+                Ok(Handled::Events(events)) => made.push((events, trace)),
                 Ok(Handled::NotMine) => {}
                 Ok(Handled::Malformed(reason)) => return Ok(Replay::Failed(said(&reason))),
                 Err(error @ ModuleError::NotCalled { .. }) => return Ok(Replay::NotTried(said(&error))),
@@ -185,9 +240,9 @@ impl Pipeline {
                 Err(error) => return Ok(Replay::Failed(said(&error))),
             }
         }
-        let events = made.iter().map(Vec::len).sum();
+        let events = made.iter().map(|(made, _)| made.len()).sum();
         let digest = MessageDigest::new(&message);
-        let fired = join_all(made.into_iter().map(|made| self.fire_all(&message, &digest, made))).await;
+        let fired = join_all(made.into_iter().map(|(made, trace)| self.fire_all(&message, &digest, made, trace))).await;
         let firings = fired.into_iter().sum::<StoreResult<usize>>()?;
         self.store.delete_dead_letter(letter.id).await?;
         Ok(Replay::Done { events, firings })
@@ -221,10 +276,11 @@ impl Pipeline {
         digest: &MessageDigest,
     ) -> StoreResult<Outcome> {
         let nothing_came = Outcome::Served { events: 0, firings: 0 };
-        match self.modules.call(module, message).await {
+        let (handled, trace) = self.call(module, message).await;
+        match handled {
             Ok(Handled::Events(made)) => {
                 let events = made.len();
-                let firings = self.fire_all(message, digest, made).await?;
+                let firings = self.fire_all(message, digest, made, trace).await?;
                 Ok(Outcome::Served { events, firings })
             }
             Ok(Handled::NotMine) => Ok(nothing_came),
@@ -242,8 +298,14 @@ impl Pipeline {
     }
 
     /// Stages 3 to 5 for what one module made of a message: how many firings came of it, when each has ended or is stored.
-    async fn fire_all(&self, message: &Message, digest: &MessageDigest, made: Vec<Made>) -> StoreResult<usize> {
-        let firings = self.match_hooks(message, digest, made);
+    async fn fire_all(
+        &self,
+        message: &Message,
+        digest: &MessageDigest,
+        made: Vec<Made>,
+        trace: Option<TraceContext>,
+    ) -> StoreResult<usize> {
+        let firings = self.match_hooks(message, digest, made, trace);
         let count = firings.len();
         let stored_or_ended = join_all(firings.into_iter().map(|firing| self.firer.fire(firing))).await;
         stored_or_ended.into_iter().collect::<StoreResult<()>>()?;
@@ -254,21 +316,33 @@ impl Pipeline {
     async fn keep_for(&self, module: &Module, message: &Message, error: &ModuleError) -> StoreResult<()> {
         let letter = dead_letter::of_module(module, message, error, self.clock.now_ms());
         let id = self.dead_letters.keep(letter).await?;
-        counter!("hookbox_dead_letters_total", "module" => module.id().to_string()).increment(1);
+        meters::of_module(module.id()).dead_letters.increment(1);
         let (module, version) = (module.id(), &module.metadata.version);
         tracing::warn!(%module, version, dead_letter = id, %error, "module failed on a message; it is kept as a dead letter");
         Ok(())
     }
 
     /// Stage 3: a firing for every hook that wants an event of one module. An inline hook is the only one for its event.
-    fn match_hooks(&self, message: &Message, digest: &MessageDigest, events: Vec<Made>) -> Vec<Firing> {
+    fn match_hooks(
+        &self,
+        message: &Message,
+        digest: &MessageDigest,
+        events: Vec<Made>,
+        trace: Option<TraceContext>,
+    ) -> Vec<Firing> {
         let mut firings = Vec::new();
-        for (index, (event, inline)) in events.into_iter().enumerate() {
+        for (index, (mut event, inline)) in events.into_iter().enumerate() {
+            let mut span = self.spans.below(trace, "match", SpanKind::Internal);
+            event.trace = span.context().or(trace);
             let event = Arc::new(event);
             let targets = match inline {
                 Some(hook) => vec![Target::Inline(hook)],
                 None => self.hooks_wanting(&event),
             };
+            span.set("hookbox.module", || event.module.to_string());
+            span.set("hookbox.event", || event.hook_event.clone());
+            span.set("hookbox.account", || event.account.to_string());
+            span.set("hookbox.hooks", || i64::try_from(targets.len()).unwrap_or(i64::MAX));
             firings.extend(targets.into_iter().map(|target| Firing {
                 id: digest.webhook_id(&event.module, index, target.account(), target.hook_id()),
                 target,
@@ -278,6 +352,7 @@ impl Pipeline {
                 lease: None,
             }));
         }
+        meters().firings.increment(firings.len() as u64);
         firings
     }
 

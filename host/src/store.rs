@@ -29,6 +29,7 @@ mod saving;
 pub mod secrets;
 pub mod sqlite;
 pub mod stored_calls;
+pub mod traffic;
 
 use std::sync::Arc;
 
@@ -161,6 +162,7 @@ pub trait Store:
     + origins::Origins
     + registered_modules::RegisteredModules
     + stored_calls::StoredCalls
+    + traffic::Traffic
     + Send
     + Sync
     + 'static

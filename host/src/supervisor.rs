@@ -73,6 +73,7 @@ impl Supervisor {
         E: Error + Send + 'static,
     {
         let known = Arc::new(Part::default());
+        counter!("hookbox_part_restarts_total", "part" => name).increment(0);
         self.started.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&known));
         let this = self.clone();
         self.parts.spawn(async move {

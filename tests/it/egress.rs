@@ -161,7 +161,7 @@ async fn sent(proxy: Option<String>, allow: &[&str], uri: &str) -> Outcome {
     let settings = Settings::from_parts(None, [allow].into_iter().chain(proxy)).unwrap();
     let headers = vec![("X-Hook-ID".to_owned(), "h".to_owned())];
     let request = PreparedRequest { verb: Verb::Post, uri: uri.to_owned(), headers, body: "hello".to_owned() };
-    Client::new(&settings.firing).unwrap().send(request, Duration::from_secs(10)).await.0
+    Client::new(&settings.firing).unwrap().send(request, Duration::from_secs(10)).await.outcome
 }
 
 #[tokio::test]

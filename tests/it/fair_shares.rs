@@ -38,6 +38,7 @@ async fn store_backlog(store: &SharedStore, account: &str, hook: &str, count: u6
                 selectors: Arc::from([]),
                 internal_leg: false,
                 within: None,
+                trace: None,
                 hooks_of: None,
             };
             let firing = Firing {
@@ -185,6 +186,7 @@ fn taken_in(message: &hookbox_tests::samples::Message) -> hookbox::message::Mess
         account: Some(AccountId::from(ACCOUNT)),
         within: None,
         received_ms: now_ms(),
+        trace: None,
         body: message.json().to_string(),
     }
 }

@@ -123,6 +123,7 @@ fn decoded(host: &TestHost, sample: &Sample) -> Message {
         content_encoding: None,
         body: &sample.message.body,
         within: None,
+        trace: None,
     };
     decoder.decode(&incoming, &host.running.pipeline.accounts, now_ms()).unwrap()
 }

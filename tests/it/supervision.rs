@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use hookbox_tests::{
     amqp::Inbox,
     bad_modules,
+    collector::{Collector, Seen},
     eventually::eventually,
     receiver::{Answer, Receiver},
     samples::{ACCOUNT, bad, channel_created, hook_changed, mms_received, sms_received},
@@ -13,14 +14,15 @@ use hookbox_tests::{
     test_host::{MASTER_KEY, TestHost, a_hook, import},
 };
 
-/// All parts of a host with a broker and a folder of modules.
-const PARTS: [&str; 21] = [
+/// All parts of a host with a broker, a folder of modules and a collector of traces.
+const PARTS: [&str; 23] = [
     "bulk requests",
     "call scheduler",
     "change follower",
     "change listener",
     "disabler",
     "fair shares",
+    "gauges",
     "idle instances",
     "ingress",
     "module follower",
@@ -35,6 +37,7 @@ const PARTS: [&str; 21] = [
     "module costs",
     "module faults",
     "recorder",
+    "span exporter",
     "stored calls",
 ];
 
@@ -47,11 +50,14 @@ struct Scene {
     flaky: Receiver,
     /// What the platform hears of disabled hooks.
     disabled: Inbox,
+    /// What is told of each message.
+    collector: Collector,
 }
 
 impl Scene {
     async fn start() -> Scene {
         let (well, flaky) = (Receiver::start().await, Receiver::start().await);
+        let collector = Collector::start().await;
         let host = TestHost::builder()
             .module("echo", bad_modules::bytes(bad_modules::ECHO))
             .hook(a_hook("channel_create").to(&well))
@@ -61,10 +67,13 @@ impl Scene {
             .setting("store.poll_ms", 3_600_000)
             .setting("modules.watch_ms", 50)
             .setting("webhooks.attempt_failure_count", 100)
+            .setting("telemetry.otlp_url", collector.url())
+            .setting("telemetry.otlp_wait_ms", 10)
+            .setting("telemetry.trace_ratio", 1.0)
             .start()
             .await;
         let disabled = host.amqp.as_ref().unwrap().listen("notifications", "notifications.webhook.disabled").await;
-        Scene { host, well, flaky, disabled }
+        Scene { host, well, flaky, disabled, collector }
     }
 
     /// Kills a part, and waits until it is back.
@@ -80,10 +89,16 @@ impl Scene {
 
     /// Everything that a host does, once.
     async fn expect_work(&self) {
-        // A message is delivered, and recorded.
+        // A message is delivered, recorded, and told of.
         let calls = self.well.requests().len();
         self.host.publish(channel_created(ACCOUNT)).await;
-        self.well.expect_requests(calls + 1).await;
+        let traced = self.well.expect_requests(calls + 1).await[calls].header("traceparent").map(str::to_owned);
+        eventually("the span of the attempt", async || {
+            let spans = self.collector.spans();
+            let is_it = |span: &&Seen| traced.as_ref().is_some_and(|traced| traced.contains(&span.span_id));
+            spans.iter().find(is_it).map(drop).ok_or((traced.clone(), spans.len()))
+        })
+        .await;
         // A retry happens.
         let tries = self.flaky.requests().len();
         self.flaky.answer_from_now_on([500, 200].map(Answer::status));

@@ -5,6 +5,7 @@
 //! - [`database`] boots one private PostgreSQL a test binary and hands out a database a test.
 //! - [`amqp`] is the platform's side of that vhost: it publishes, and hears what the host publishes.
 //! - [`receiver`] is the customer's server: it records requests and answers by a script.
+//! - [`collector`] takes what hosts tell of their traces.
 //! - [`couchdb`] stands for KAZOO's CouchDB.
 //! - [`connect_proxy`] is an egress proxy, which requests to receivers may have to go through.
 //! - [`tls_receiver`] is a receiver with a certificate of the tests' own authority.
@@ -33,6 +34,7 @@ pub mod samples;
 pub mod bad_modules;
 pub mod bombs;
 pub mod receiver;
+pub mod collector;
 pub mod couchdb;
 pub mod tls_receiver;
 pub mod connect_proxy;

@@ -111,6 +111,7 @@ pub fn taken_in(message: &crate::samples::Message) -> message::Message {
         account: body["Account-ID"].as_str().map(Into::into),
         within: None,
         received_ms: 1_714_100_000_000,
+        trace: None,
         body: body.to_string(),
     }
 }

@@ -109,6 +109,7 @@ CREATE TABLE attempts (
   hook     TEXT COLLATE "C" NOT NULL,
   at_ms    BIGINT NOT NULL,
   success  BOOLEAN NOT NULL,
+  duration_ms BIGINT NOT NULL,            -- in the document too; overviews read it of thousands
   document TEXT NOT NULL,                 -- JSON, as it is shown
   payload  TEXT,                          -- JSON object; null when the request's body is the payload
   PRIMARY KEY (id, day)

@@ -47,6 +47,8 @@ pub struct AttemptBody {
     pub timestamp: u64,
     /// How long it took.
     pub duration_ms: u64,
+    /// How that is made up, as far as it came. Attempts that older versions recorded have none.
+    pub phases: Option<PhasesBody>,
     /// 1 for the first try.
     pub r#try: u32,
     /// Where to, as the hook said then, or its transform.
@@ -83,6 +85,17 @@ pub struct AttemptBody {
     pub dropped: Option<bool>,
     /// The hook's transform, when it has one.
     pub transform: Option<TransformRunBody>,
+}
+
+/// How long the parts of a try took, µs. What did not come about is absent.
+#[derive(ToSchema)]
+pub struct PhasesBody {
+    /// Looking up the name, connecting, TLS; absent also when a connection was used again.
+    pub connect_us: Option<u64>,
+    /// From there to the head of the answer.
+    pub first_byte_us: Option<u64>,
+    /// From the head to the last byte that was read.
+    pub body_us: Option<u64>,
 }
 
 /// The transform that a firing went through.
@@ -152,14 +165,21 @@ async fn page(
     let mut entries = LongEntries::new(paging, api);
     let limit = entries.rows_to_fetch();
     let TimeRange { from_ms, to_ms } = range;
-    let mut query = AttemptQuery { account, hook, from_ms, to_ms, success: None, after: paging.after()?, limit };
+    // The store can tell by itself how they ended.
+    let success = match filters.only("result") {
+        Some("success") => Some(true),
+        Some("failure") => Some(false),
+        _ => None,
+    };
+    let mut query = AttemptQuery { account, hook, from_ms, to_ms, success, after: paging.after()?, limit };
     loop {
         let rows = api.store.attempts(&query).await?;
         query.after = rows.last().map(|row| row.cursor);
         let is_last = rows.len() < limit as usize;
         for AttemptRow { cursor, document, .. } in rows {
-            if filters.pass(&document, Times::default()) {
-                entries.push(cursor, document);
+            match filters.pass(&document, Times::default()) {
+                true => entries.push(cursor, document),
+                false => entries.pass_over(cursor),
             }
         }
         if is_last || entries.is_full() {

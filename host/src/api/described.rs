@@ -105,7 +105,8 @@ pub enum Problems {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Pages {
-    /// Entries in a page; `api.page_rows` when absent, `api.list_rows_max` at most.
+    /// Entries in a page; `api.page_rows` when absent, `api.list_rows_max` at most. With filters there may be fewer, or none,
+    /// and a `next_start_key` still.
     #[param(minimum = 1)]
     pub page_size: Option<u32>,
     /// `next_start_key` of the page before.

@@ -52,6 +52,13 @@ impl Filters {
         self
     }
 
+    /// The one value that a key has to have.
+    pub fn only(&self, key: &str) -> Option<&str> {
+        let of_key = |filter: &&Filter| filter.rule == Rule::Is && filter.path == [key];
+        let mut values = self.0.iter().find(of_key)?.values.iter();
+        values.next().filter(|_| values.next().is_none()).map(String::as_str)
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -67,12 +67,12 @@ pub async fn ready(State(api): State<Shared>) -> impl IntoResponse {
     responses((status = 200, description = "Counters, in the text format of Prometheus", body = String, content_type = "text/plain")),
 )]
 pub async fn metrics() -> String {
-    telemetry::counters().render()
+    telemetry::metrics_text()
 }
 
 async fn not_ready(api: &Shared) -> Vec<String> {
     let mut reasons = Vec::new();
-    if api.stopping.is_cancelled() {
+    if api.announced.is_cancelled() {
         reasons.push("stopping".to_owned());
     }
     if let Err(error) = api.store.ping().await {

@@ -1,5 +1,6 @@
-//! A page of entries that may be long (attempts, undelivered firings, dead letters): it ends after `page_size` entries, or
-//! at `api.list_bytes_max`, whichever comes first, and rows are fetched a few at a time.
+//! A page of entries that may be long (attempts, undelivered firings, dead letters): it ends after `page_size` entries, at
+//! `api.list_bytes_max`, or when a filter has passed over `api.list_looks_max` rows, whichever comes first, and rows are
+//! fetched a few at a time.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -16,13 +17,18 @@ pub struct LongEntries<'a, P> {
     bytes_max: usize,
     bytes: usize,
     entries: Vec<(P, Value)>,
+    looks_left: u64,
+    /// The last row that was passed over, when none was taken since.
+    passed: Option<P>,
 }
 
 impl<'a, P: Serialize> LongEntries<'a, P> {
     /// Nothing yet.
     pub fn new(paging: &'a Paging, api: &Api) -> Self {
         let bytes_max = usize::try_from(api.settings.list_bytes_max).unwrap_or(usize::MAX);
-        Self { paging, bytes_max, bytes: 0, entries: Vec::new() }
+        // A list that is wanted whole has no next page.
+        let looks_left = if paging.whole { u64::MAX } else { api.settings.list_looks_max };
+        Self { paging, bytes_max, bytes: 0, entries: Vec::new(), looks_left, passed: None }
     }
 
     /// How many rows to fetch next.
@@ -36,11 +42,24 @@ impl<'a, P: Serialize> LongEntries<'a, P> {
             let entry = Value::Object(entry);
             self.bytes += bytes(&entry);
             self.entries.push((place, entry));
+            self.passed = None;
         }
     }
 
-    /// Whether there is more than the page can hold.
+    /// Passes over a row that is not to be listed.
+    pub fn pass_over(&mut self, place: P) {
+        if !self.is_full() {
+            self.looks_left -= 1;
+            self.passed = Some(place);
+        }
+    }
+
+    /// Whether nothing more is taken: there is more than the page can hold, or enough was looked at.
     pub fn is_full(&self) -> bool {
+        self.has_too_many() || self.looks_left == 0
+    }
+
+    fn has_too_many(&self) -> bool {
         self.entries.len() > self.paging.page_size || self.has_too_many_bytes()
     }
 
@@ -51,6 +70,11 @@ impl<'a, P: Serialize> LongEntries<'a, P> {
 
     /// The page, and where the next one begins.
     pub fn answer(self) -> Result<Answer, Problem> {
+        if self.looks_left == 0 && !self.has_too_many() {
+            let last = self.passed.as_ref().or(self.entries.last().map(|(place, _)| place));
+            let page = self.paging.ended_after(self.entries.len(), last);
+            return Ok(Answer::page(self.entries.into_iter().map(|(_, entry)| entry).collect(), page));
+        }
         let mut paging = self.paging.clone();
         if self.has_too_many_bytes() {
             if paging.whole {

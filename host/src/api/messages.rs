@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, extract::State, http::StatusCode};
+use axum::{
+    Extension,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
 use futures_util::{StreamExt, stream};
 use metrics::counter;
 use serde::Deserialize;
@@ -26,6 +30,7 @@ use crate::{
     },
     message::{AccountId, Message, Source},
     pipeline::Pipeline,
+    telemetry::trace_context::{self, TraceContext},
 };
 
 /// The calls.
@@ -45,11 +50,17 @@ pub(super) struct Posted<'a> {
     body: &'a RawValue,
     message_id: Option<String>,
     content_type: Option<String>,
-    // Part of what `hookbox publish` sends to brokers; nothing of an HTTP message hangs on them.
-    #[serde(default, rename = "headers")]
-    _headers: Option<serde::de::IgnoredAny>,
+    // Part of what `hookbox publish` sends to brokers; of an HTTP message only its trace hangs on them.
+    headers: Option<Value>,
     #[serde(default, rename = "content_encoding")]
     _content_encoding: Option<serde::de::IgnoredAny>,
+}
+
+impl Posted<'_> {
+    /// The `traceparent` among its headers.
+    fn trace(&self) -> Option<TraceContext> {
+        self.headers.as_ref()?.get(trace_context::HEADER)?.as_str()?.parse().ok()
+    }
 }
 
 /// One message, as `/openapi.json` describes it.
@@ -68,6 +79,8 @@ pub struct PostedMessage {
     pub message_id: Option<String>,
     /// `application/json` when absent.
     pub content_type: Option<String>,
+    /// Of these `traceparent` is looked at: the trace that the message belongs to.
+    pub headers: Option<AnyObject>,
 }
 
 /// What became of a message.
@@ -87,7 +100,10 @@ pub struct SettledMessage {
 /// Take messages for an account: one, or a list.
 #[utoipa::path(
     put, path = "/v2/accounts/{account_id}/messages", tag = "messages",
-    params(("account_id" = String, Path, description = "In whose name; nothing may come of them outside its tree")),
+    params(
+        ("account_id" = String, Path, description = "In whose name; nothing may come of them outside its tree"),
+        ("traceparent" = Option<String>, Header, description = "The trace (W3C) of those messages that name none in their headers"),
+    ),
     request_body = Envelope<Vec<PostedMessage>>,
     responses(
         (status = 202, description = "At least one was taken", body = Success<Vec<SettledMessage>>),
@@ -98,13 +114,21 @@ pub struct SettledMessage {
 async fn put(
     State(api): State<Shared>,
     InAccount { account, caller }: InAccount,
+    headers: HeaderMap,
     Extension(RequestBody(body)): Extension<RequestBody>,
 ) -> Result<Answer, Problem> {
     // The operator speaks for the platform, like the broker; a tenant for its own subtree only.
     let within = (!caller.is_super).then_some(account);
     let posted = parse(&body)?;
     counter!("hookbox_messages_total", "source" => "http").increment(posted.len() as u64);
-    let decoded: Vec<_> = posted.iter().map(|posted| decode(&api, posted, within.as_ref())).collect();
+    let trace = headers.get(trace_context::HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
+    let decoded: Vec<_> = posted
+        .iter()
+        .map(|posted| {
+            let message = decode(&api, posted, within.as_ref())?;
+            Ok(Message { trace: message.trace.or(trace), ..message })
+        })
+        .collect();
     let settling = decoded.into_iter().map(|decoded| settle(Arc::clone(&api.pipeline), decoded));
     let settlements: Vec<_> = stream::iter(settling).buffered(AT_ONCE).collect().await;
     let taken = settlements.iter().any(|settlement| matches!(settlement, Settlement::Ack { .. }));
@@ -130,6 +154,7 @@ pub(super) fn decode(api: &Shared, posted: &Posted<'_>, within: Option<&AccountI
         content_encoding: None,
         body: posted.body.get().as_bytes(),
         within: within.cloned(),
+        trace: posted.trace(),
     };
     api.decoder.decode(&incoming, &api.accounts, api.clock.now_ms())
 }

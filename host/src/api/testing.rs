@@ -121,7 +121,7 @@ fn fire(api: &Api, firing: Firing, hook: Hook) -> oneshot::Receiver<StoreResult<
 }
 
 /// The event that the caller asks for.
-fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
+pub(super) fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
     let mut fields = Fields::of(data);
     let (event, sample) = (fields.text("event"), fields.text("sample"));
     let payload = payload_of(api, data, &mut fields);
@@ -188,6 +188,7 @@ fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
         internal_leg: false,
         within: None,
         hooks_of: None,
+        trace: None,
     })
 }
 

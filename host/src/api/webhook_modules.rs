@@ -8,6 +8,7 @@ pub mod bodies;
 pub mod cost;
 pub mod logs;
 pub mod quarantine;
+pub mod samples;
 pub mod test;
 pub mod upload;
 

@@ -33,6 +33,9 @@ use crate::{
     store::Saved,
 };
 
+/// Hooks that are read at once when a filter may pass over many.
+const ROWS_FILTERED_AT_ONCE: u32 = 1000;
+
 /// The calls.
 pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -56,15 +59,27 @@ async fn list(
     let filters = query.filters();
     let mut after: Option<HookId> = paging.after()?;
     let mut entries = Vec::new();
+    let looks_max = u32::try_from(api.settings.list_looks_max).unwrap_or(u32::MAX);
     // With filters a page may take several looks; without, one.
+    let rows_at_once = match filters.is_empty() {
+        true => paging.rows_to_fetch(),
+        false => paging.rows_to_fetch().max(ROWS_FILTERED_AT_ONCE.min(looks_max)),
+    };
+    let mut looks_left = looks_max;
     loop {
-        let rows = api.store.hooks_of(&account, after.as_ref(), paging.rows_to_fetch()).await?;
-        let is_last = rows.len() < paging.page_size + 1;
+        let rows = api.store.hooks_of(&account, after.as_ref(), rows_at_once).await?;
+        let is_last = rows.len() < rows_at_once as usize;
         after = rows.last().map(|record| record.id.clone());
+        looks_left = looks_left.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         let kept = rows.into_iter().filter(|record| filters.pass(&editing::shown(record), times(record)));
         entries.extend(kept.map(|record| (record.id.clone(), Value::Object(editing::summary(&record)))));
         if is_last || entries.len() > paging.page_size {
             break;
+        }
+        if looks_left == 0 && !paging.whole {
+            // Enough for one call; the next one goes on behind what was looked at.
+            let page = paging.ended_after(entries.len(), after.as_ref());
+            return Ok(Answer::page(entries.into_iter().map(|(_, summary)| summary).collect(), page));
         }
     }
     let (data, page) = paging.cut(entries)?;

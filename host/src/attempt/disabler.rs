@@ -12,9 +12,17 @@
 //! [`Store::disable_hook`]: crate::store::Store::disable_hook
 //! [`Store::warn_of_hook`]: crate::store::Store::warn_of_hook
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use dashmap::DashMap;
+use metrics::counter;
 use tokio::sync::Notify;
 
 use super::{
@@ -67,6 +75,8 @@ pub struct Disabler {
     to_tell: Arc<Notify>,
     on_disabled: OnDisabled,
     effective: DashMap<Option<AccountId>, Effective>,
+    /// Hooks with a failure that counts, as the last sweep found them.
+    failing: AtomicUsize,
 }
 
 type OnDisabled = Box<dyn Fn(&Disabled) + Send + Sync>;
@@ -83,7 +93,8 @@ impl Disabler {
         to_tell: Arc<Notify>,
     ) -> Self {
         let on_disabled = Box::new(|_: &Disabled| ());
-        Self { store, accounts, file, clock, node, to_tell, on_disabled, effective: DashMap::new() }
+        let (effective, failing) = (DashMap::new(), AtomicUsize::new(0));
+        Self { store, accounts, file, clock, node, to_tell, on_disabled, effective, failing }
     }
 
     /// Calls `act` with every hook that is off now, whatever found it: to take it out of the hook table. It
@@ -126,6 +137,7 @@ impl Disabler {
         let notice = failing_notice(account, hook, &self.node, count, limits);
         if self.store.warn_of_hook(hook, &notice).await? {
             let Limits { threshold, window_ms } = limits;
+            counter!("hookbox_disabler_actions_total", "action" => "warned").increment(1);
             tracing::warn!(%account, %hook, count, threshold, window_ms, "a hook keeps failing; at the threshold it is disabled");
             self.to_tell.notify_one();
         }
@@ -144,11 +156,17 @@ impl Disabler {
         Ok((standing(count, limits.threshold), count))
     }
 
+    /// How many hooks had a failure of late, as the last sweep found them.
+    pub fn failing(&self) -> usize {
+        self.failing.load(Ordering::Relaxed)
+    }
+
     /// Judges all hooks that failed of late, and forgets failures that count for nobody any more.
     pub async fn sweep(&self) -> StoreResult<Vec<Disabled>> {
         let now_ms = self.clock.now_ms();
         let longest_ms = self.longest_window_ms().await?;
         let failing = self.store.sweep_failures(now_ms.saturating_sub(longest_ms)).await?;
+        self.failing.store(failing.len(), Ordering::Relaxed);
         let mut disabled = Vec::new();
         for (account, hook, count) in failing {
             let effective = self.effective(Some(&account)).await?;
@@ -179,6 +197,7 @@ impl Disabler {
         let notices = disabled_notices(account, hook, &self.node, now_ms);
         let by_us = self.store.disable_hook(hook, reason, &notices, now_ms).await?;
         if by_us {
+            counter!("hookbox_disabler_actions_total", "action" => "disabled").increment(1);
             tracing::warn!(%account, %hook, reason, "a hook was disabled");
         } else {
             // Off already, yet it failed once more (a try was under way): else each sweep would come back to it.

@@ -16,13 +16,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
     settings::{AttemptSettings, DeadLetterSettings, StoreSettings, WebhookSettings},
     store::{Entry, FiringChange, SharedStore, StoreError, StoreResult, group_writer::GroupWriter},
+    telemetry::meters::meters,
 };
 
 /// How often attempts that are too old are removed.
@@ -97,7 +98,9 @@ impl AttemptLog {
     }
 
     async fn commit(&self, entries: Vec<Entry>) -> Vec<StoreResult<()>> {
+        let began = Instant::now();
         let failure = self.store.commit(&entries).await.err().map(Arc::new);
+        meters().store_commit.record(began.elapsed());
         if let Some(error) = &failure {
             let cause = error.source().map(ToString::to_string).unwrap_or_default();
             let entries = entries.len();

@@ -9,8 +9,8 @@ use serde::{
     ser::{SerializeMap, SerializeStruct},
 };
 
-use super::{Attempt, Outcome, TransformRun};
-use crate::{clock::gregorian_s, message::Object};
+use super::{Attempt, Outcome, Phases, TransformRun};
+use crate::{clock::gregorian_s, live::LiveEvent, message::Object};
 
 /// KAZOO's word in `reason` for an answer that is no success.
 const BAD_RESPONSE: &str = "bad response code";
@@ -39,6 +39,16 @@ pub fn object(attempt: &Attempt) -> Object {
     serde_json::from_str(&document(attempt)).unwrap_or_default()
 }
 
+/// What of an attempt is not told of as it happens: it is to be had when somebody looks at the attempt itself.
+const NOT_TOLD: [&str; 6] = ["req_headers", "req_body", "resp_headers", "resp_body", "resp_body_cut", "transform"];
+
+/// The attempt for those who look on: without what was sent and answered.
+pub fn live_event(attempt: &Attempt) -> LiveEvent {
+    let mut shown = object(attempt);
+    shown.retain(|name, _| !NOT_TOLD.contains(&name.as_str()));
+    LiveEvent { account: Some(attempt.account.clone()), kind: "attempt", data: shown.into() }
+}
+
 /// Writes an attempt's fields.
 struct Document<'a>(&'a Attempt);
 
@@ -46,7 +56,7 @@ impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let attempt = self.0;
         let success = attempt.outcome.is_success();
-        let mut fields = serializer.serialize_struct("Attempt", 26)?;
+        let mut fields = serializer.serialize_struct("Attempt", 27)?;
         fields.serialize_field("id", &attempt.id)?;
         fields.serialize_field("account_id", &attempt.account)?;
         fields.serialize_field("hook_id", &attempt.hook)?;
@@ -55,6 +65,9 @@ impl Serialize for Document<'_> {
         fields.serialize_field("module", &attempt.module)?;
         fields.serialize_field("timestamp", &gregorian_s(attempt.at_ms))?;
         fields.serialize_field("duration_ms", &attempt.duration_ms)?;
+        if attempt.phases != Phases::default() {
+            fields.serialize_field("phases", &Timings(attempt.phases))?;
+        }
         fields.serialize_field("try", &attempt.try_number)?;
         fields.serialize_field("uri", &attempt.uri)?;
         fields.serialize_field("method", attempt.request.method)?;
@@ -93,6 +106,22 @@ impl Serialize for Document<'_> {
             fields.serialize_field("next_try", &gregorian_s(next_try_ms))?;
         }
         fields.end()
+    }
+}
+
+/// How long its parts took, as far as it came.
+struct Timings(Phases);
+
+impl Serialize for Timings {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Phases { connect_us, first_byte_us, body_us } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        for (name, took_us) in [("connect_us", connect_us), ("first_byte_us", first_byte_us), ("body_us", body_us)] {
+            if let Some(took_us) = took_us {
+                map.serialize_entry(name, &took_us)?;
+            }
+        }
+        map.end()
     }
 }
 
@@ -175,6 +204,8 @@ mod tests {
             },
             outcome,
             duration_ms: 17,
+            phases: Phases { connect_us: Some(4100), first_byte_us: Some(12_400), body_us: None },
+            trace: None,
             next_try_ms: None,
             retries_left: 0,
             payload: None,
@@ -205,6 +236,15 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_on_is_told_of_it_without_what_was_sent_and_answered() {
+        let told = live_event(&attempt(answered(503, "a secret of theirs")));
+        assert_eq!((told.kind, told.account), ("attempt", Some("aaaabbbbccccddddeeeeffff00001111".into())));
+        assert_eq!((&told.data["resp_status_code"], &told.data["try"]), (&"503".into(), &2.into()));
+        let text = told.data.to_string();
+        assert!(!text.contains("theirs") && !text.contains("Authorization") && !text.contains("Zoë"), "{text}");
+    }
+
+    #[test]
     fn no_answer_says_what_went_wrong() {
         let detail = "198.51.100.7:443 refused".into();
         assert_snapshot!(pretty(&attempt(Outcome::Failed { fault: Fault::Connection, detail })));
@@ -216,6 +256,7 @@ mod tests {
             TransformRun { id: "acme/mask".into(), version: "1.0.0".into(), digest: Some("ab".repeat(32)), fuel: 5120 };
         let attempt = Attempt {
             request: SentRequest::default(),
+            phases: Phases::default(),
             transform: Some(Box::new(run)),
             retries_left: 2,
             ..attempt(Outcome::Dropped)

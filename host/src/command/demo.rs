@@ -73,7 +73,12 @@ async fn show(folder: &Path, stay: bool) -> Result<(), String> {
     println!("  {} of them were signed (Standard Webhooks); the slow receiver held up nobody.", receivers.signed());
     summary(&host).await?;
     if stay {
-        println!("\nStill up at http://{} (master key {key}); end it with Ctrl-C.", host.api_address);
+        println!(
+            "\nThe console is at http://{}; end it with Ctrl-C. Sign in with one of these keys:",
+            host.api_address
+        );
+        println!("  {key}  the operator's: all accounts");
+        println!("  {}  the customer's: its own", customer_key(&host, &key).await?);
         let _ = tokio::signal::ctrl_c().await;
     }
     host.stop().await;
@@ -131,6 +136,21 @@ async fn post_messages(host: &RunningHost, key: &str) -> Result<u64, String> {
         events += envelope["data"][0]["events"].as_u64().unwrap_or(0);
     }
     Ok(events)
+}
+
+/// A key of the customer's, made as the operator would.
+async fn customer_key(host: &RunningHost, key: &str) -> Result<String, String> {
+    let url = format!("http://{}/v2/accounts/{CUSTOMER}/keys", host.api_address);
+    let request = rest::client().map_err(|error| chain(&error))?.put(&url).header("x-auth-token", key);
+    let request =
+        request.header("content-type", "application/json").body(json!({"data": {"name": "demo"}}).to_string());
+    let text = match request.send().await {
+        Ok(answer) => answer.text().await.map_err(|error| chain(&error))?,
+        Err(error) => return Err(chain(&error)),
+    };
+    let envelope: Value = serde_json::from_str(&text).map_err(|error| format!("{url}: not JSON: {error}"))?;
+    let made = envelope["data"]["api_key"].as_str().map(str::to_owned);
+    made.ok_or_else(|| format!("{url}: the host made no key: {envelope}"))
 }
 
 async fn wait_until_disabled(host: &RunningHost, deadline: Instant) -> Result<(), String> {

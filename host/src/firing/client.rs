@@ -15,6 +15,7 @@
 
 mod answer;
 mod failure;
+mod phases;
 mod resolver;
 pub mod trust;
 mod tunnel;
@@ -32,10 +33,16 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 use url::Url;
 
-use self::{failure::Failure, resolver::JudgingResolver, trust::CaFileError, tunnel::Tunnel};
+use self::{
+    failure::Failure,
+    phases::{TimeConnecting, Watch},
+    resolver::JudgingResolver,
+    trust::CaFileError,
+    tunnel::Tunnel,
+};
 use super::{address_policy, request::PreparedRequest};
 use crate::{
-    attempt::{Fault, Outcome},
+    attempt::{Fault, Outcome, Phases},
     hook::Verb,
     settings::FiringSettings,
 };
@@ -58,6 +65,17 @@ pub struct Client {
     tunnel: Option<Arc<Tunnel>>,
     allow: Arc<[IpNet]>,
     answers: answer::Bounds,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub struct Exchanged {
+    /// The answer, or why there is none.
+    pub outcome: Outcome,
+    /// From the beginning to the last byte that was read.
+    pub took: Duration,
+    /// How that is made up, as far as it came.
+    pub phases: Phases,
 }
 
 impl Client {
@@ -85,6 +103,7 @@ impl Client {
                 .pool_idle_timeout(idle_time)
                 .tcp_nodelay(true)
                 .dns_resolver(Arc::new(resolver.clone()))
+                .connector_layer(TimeConnecting)
         };
         let http = builder().tls_certs_merge(own.iter().cloned()).build().or_else(|error| {
             warn!(%error, "no TLS certificates can be loaded from the system, so every https receiver is refused");
@@ -97,14 +116,15 @@ impl Client {
         Ok(Self { http, tunnel, allow, answers: answer::Bounds::new(settings) })
     }
 
-    /// Sends the request and reads the answer, within `timeout`. Gives what came of it and how long it took.
-    pub async fn send(&self, request: PreparedRequest, timeout: Duration) -> (Outcome, Duration) {
+    /// Sends the request and reads the answer, within `timeout`.
+    pub async fn send(&self, request: PreparedRequest, timeout: Duration) -> Exchanged {
         let start = Instant::now();
         let deadline = start + timeout;
+        let watch = Watch::start();
         let exchanged = match (self.request(request), &self.tunnel) {
             (Err(failure), _) => Some(Err(failure)),
-            (Ok(request), None) => timeout_at(deadline, self.exchange(request)).await.ok(),
-            (Ok(request), Some(tunnel)) => self.exchange_through(tunnel, request, deadline).await,
+            (Ok(request), None) => timeout_at(deadline, self.exchange(request, &watch)).await.ok(),
+            (Ok(request), Some(tunnel)) => self.exchange_through(tunnel, request, deadline, &watch).await,
         };
         let outcome = match exchanged {
             Some(exchanged) => exchanged.unwrap_or_else(Outcome::from),
@@ -113,7 +133,7 @@ impl Client {
                 detail: format!("no whole answer within {} ms", timeout.as_millis()),
             },
         };
-        (outcome, start.elapsed())
+        Exchanged { outcome, took: start.elapsed(), phases: watch.phases() }
     }
 
     /// The request, the same for both ways.
@@ -139,11 +159,15 @@ impl Client {
     }
 
     /// Straight to the receiver.
-    async fn exchange(&self, request: Request) -> Result<Outcome, Failure> {
+    async fn exchange(&self, request: Request, watch: &Arc<Watch>) -> Result<Outcome, Failure> {
         let receiver = receiver_name(request.url());
-        let response = self.http.execute(request).await.map_err(|error| Failure::of(&error, &receiver))?;
+        let response =
+            watch.during(self.http.execute(request)).await.map_err(|error| Failure::of(&error, &receiver))?;
+        watch.answered();
         let response: hyper::Response<reqwest::Body> = response.into();
-        answer::read(response, self.answers).await
+        let read = answer::read(response, self.answers).await;
+        watch.ended();
+        read
     }
 
     /// Through the proxy. `None` when the deadline passed while it was not the proxy that was waited for.
@@ -152,14 +176,19 @@ impl Client {
         tunnel: &Tunnel,
         request: Request,
         deadline: Instant,
+        watch: &Watch,
     ) -> Option<Result<Outcome, Failure>> {
         let way = match tunnel.open(request.url(), deadline).await? {
             Ok(way) => way,
             Err(failure) => return Some(Err(failure)),
         };
+        watch.connected();
         let exchange = async {
             let answering = tunnel.send(way, request).await?;
-            answer::read(answering.response, self.answers).await
+            watch.answered();
+            let read = answer::read(answering.response, self.answers).await;
+            watch.ended();
+            read
         };
         timeout_at(deadline, exchange).await.ok()
     }

@@ -30,7 +30,7 @@ fn post(uri: &str) -> PreparedRequest {
 }
 
 async fn send(uri: &str) -> Outcome {
-    Client::new(&settings()).unwrap().send(post(uri), Duration::from_secs(2)).await.0
+    Client::new(&settings()).unwrap().send(post(uri), Duration::from_secs(2)).await.outcome
 }
 
 fn failed(outcome: Outcome) -> (Fault, String) {
@@ -91,7 +91,8 @@ async fn an_answer_comes_as_it_is_and_connections_are_used_again() {
     .await;
     let client = Client::new(&settings()).unwrap();
     for _ in 0..3 {
-        let (outcome, duration) = client.send(post(&format!("http://127.0.0.1:{port}/")), Duration::from_secs(2)).await;
+        let Exchanged { outcome, took: duration, .. } =
+            client.send(post(&format!("http://127.0.0.1:{port}/")), Duration::from_secs(2)).await;
         let (status, headers, body, cut) = answered(outcome);
         assert_eq!((status, body.as_str(), cut), (202, "\u{fffd}ok", false));
         assert!(headers.contains(&("x-case".to_owned(), "MiXed".to_owned())));
@@ -183,7 +184,7 @@ async fn what_cannot_be_sent_is_a_bad_request() {
     assert_eq!(failed(send("ftp://127.0.0.1/").await).0, Fault::BadRequest);
     let mut request = post("http://127.0.0.1:1/");
     request.headers.push(("X-A".to_owned(), "a\r\nb: c".to_owned()));
-    let outcome = Client::new(&settings()).unwrap().send(request, Duration::from_secs(1)).await.0;
+    let outcome = Client::new(&settings()).unwrap().send(request, Duration::from_secs(1)).await.outcome;
     assert_eq!(
         failed(outcome),
         (Fault::BadRequest, "the header \"X-A\" cannot be sent; mend the hook's headers".to_owned())
@@ -195,7 +196,7 @@ async fn the_deadline_covers_head_and_body() {
     let client = Client::new(&settings()).unwrap();
     for answer in [&b""[..], b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nslow"] {
         let (port, _) = receiver(answer, true).await;
-        let (outcome, duration) =
+        let Exchanged { outcome, took: duration, .. } =
             client.send(post(&format!("http://127.0.0.1:{port}/")), Duration::from_millis(200)).await;
         assert_eq!(failed(outcome), (Fault::Timeout, "no whole answer within 200 ms".to_owned()));
         assert!(duration >= Duration::from_millis(200) && duration < Duration::from_secs(1));
@@ -218,7 +219,8 @@ async fn literal_addresses_are_judged_in_all_forms() {
         "LOCALHOST.",
         "x.localhost",
     ] {
-        let (outcome, _) = client.send(post(&format!("http://{host}:{port}/")), Duration::from_secs(2)).await;
+        let Exchanged { outcome, .. } =
+            client.send(post(&format!("http://{host}:{port}/")), Duration::from_secs(2)).await;
         assert_eq!(failed(outcome).0, Fault::AddressRefused, "{host}");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 0);

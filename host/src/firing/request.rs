@@ -25,6 +25,7 @@ use crate::{
     attempt::SentRequest,
     hook::{Format, Hook, RareFields, Verb},
     message::{Event, Object, UnixMs, WebhookId},
+    telemetry::trace_context::{self, TraceContext},
 };
 
 /// What stands in the log in the place of a header value that only the receiver shall know.
@@ -68,6 +69,8 @@ pub struct Firing<'a> {
     pub rewritten: Option<&'a Rewritten>,
     /// The longest body or query string, bytes.
     pub body_bytes_max: usize,
+    /// Where this try stands in a trace, sent as `traceparent`; none when there is no trace.
+    pub trace: Option<TraceContext>,
 }
 
 /// Nesting and escapes made more of the payload than may be sent.
@@ -116,13 +119,16 @@ pub fn prepare(hook: &Hook, event: &Event, firing: Firing<'_>) -> Result<(Prepar
     if let Some(signature) = signature {
         set("webhook-signature", signature);
     }
-    // A hook may bring these two itself; everything above is reserved.
+    // A hook may bring these itself, and then its own go out; everything above is reserved.
     let brings = |name: &str| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
     if let Some(content_type) = content_type.filter(|_| !brings("content-type")) {
         set("content-type", content_type.to_owned());
     }
     if !brings("user-agent") {
         set("user-agent", USER_AGENT.to_owned());
+    }
+    if let Some(trace) = firing.trace.filter(|_| !brings(trace_context::HEADER)) {
+        set(trace_context::HEADER, trace.to_string());
     }
     let masked = own.iter().map(|(name, _)| (name.clone(), MASK.to_owned()));
     let sent = SentRequest {

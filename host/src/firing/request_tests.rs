@@ -19,7 +19,7 @@ fn prepared(hook: &Value, payload: &Value) -> (PreparedRequest, SentRequest) {
 
 fn firing(secrets: &[Secret]) -> Firing<'_> {
     static ID: LazyLock<WebhookId> = LazyLock::new(|| "f1r1ng".into());
-    Firing { id: &ID, cluster_id: "c1", now_ms: NOW_MS, secrets, rewritten: None, body_bytes_max: 100_000 }
+    Firing { id: &ID, cluster_id: "c1", now_ms: NOW_MS, secrets, rewritten: None, body_bytes_max: 100_000, trace: None }
 }
 
 /// The payload that a transform would get, with what is written last.
@@ -175,6 +175,21 @@ fn a_hook_may_bring_its_own_content_type_and_user_agent() {
 
 fn header<'a>(request: &'a PreparedRequest, wanted: &str) -> Option<&'a str> {
     request.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
+}
+
+#[test]
+fn receivers_are_told_of_a_trace_when_there_is_one_and_the_hook_says_nothing_of_its_own() {
+    let trace: TraceContext = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    let sent = |fields: Value, trace| {
+        let (request, shown) = prepare(&hook_of(&fields), &an_event(), Firing { trace, ..firing(&[]) }).unwrap();
+        let told = header(&request, "traceparent").map(str::to_owned);
+        assert_eq!(shown.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("traceparent")), told.is_some());
+        told
+    };
+    assert_eq!(sent(json!({}), None), None);
+    assert_eq!(sent(json!({}), Some(trace)), Some(trace.to_string()));
+    let own = json!({"headers": {"traceparent": "own"}});
+    assert_eq!(sent(own, Some(trace)).as_deref(), Some("own"));
 }
 
 #[test]

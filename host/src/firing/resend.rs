@@ -33,6 +33,7 @@ pub fn firing_of(row: &AttemptRow) -> Option<Firing> {
         internal_leg: false,
         within: None,
         hooks_of: None,
+        trace: None,
     };
     Some(Firing {
         id: webhook_id(row)?,

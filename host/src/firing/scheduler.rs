@@ -27,6 +27,7 @@ use crate::{
     error_chain::chain,
     message::{AccountId, Firing, HookId, Target, UnixMs},
     store::{DueHook, SharedStore, StoreResult},
+    telemetry::meters::meters,
 };
 
 /// Due hooks that are listed at once.
@@ -114,7 +115,9 @@ impl Scheduler {
         if claims.is_empty() {
             return Ok(turn);
         }
+        let began = Instant::now();
         let claimed = self.store.claim_due(&claims, turn.now_ms, firer.clock.now_ms() + settings.lease_ms).await?;
+        meters().store_claim.record(began.elapsed());
         turn.claimed = claimed.len();
         turn.more = claimed.len() == rows_max;
         counter!("hookbox_firings_claimed_total").increment(claimed.len() as u64);

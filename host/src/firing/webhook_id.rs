@@ -71,6 +71,7 @@ mod tests {
             account: None,
             within: None,
             received_ms: 1,
+            trace: None,
             body: "{}".to_owned(),
         }
     }

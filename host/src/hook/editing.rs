@@ -160,7 +160,8 @@ pub fn is_enabled(document: &Object) -> bool {
     document.get("enabled") != Some(&Value::Bool(false))
 }
 
-fn disable_reason(record: &HookRecord) -> Option<&str> {
+/// Why the host has switched the hook off, when it has.
+pub fn disable_reason(record: &HookRecord) -> Option<&str> {
     record.disabled_message.as_deref().filter(|_| !is_enabled(&record.document))
 }
 

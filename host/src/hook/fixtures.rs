@@ -34,5 +34,6 @@ pub(crate) fn an_event() -> Event {
         internal_leg: false,
         within: None,
         hooks_of: None,
+        trace: None,
     }
 }

@@ -29,6 +29,15 @@ pub struct HookTable {
     event_names: DashSet<Arc<str>>,
 }
 
+/// How many hooks there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HookCounts {
+    /// That may fire.
+    pub enabled: usize,
+    /// That may not.
+    pub disabled: usize,
+}
+
 /// The hooks of one account.
 #[derive(Debug, Default)]
 struct AccountHooks {
@@ -194,6 +203,16 @@ impl HookTable {
     /// How many hooks there are.
     pub fn len(&self) -> usize {
         self.accounts.iter().map(|account| account.by_id.len()).sum()
+    }
+
+    /// How many hooks may fire and how many may not.
+    pub fn counts(&self) -> HookCounts {
+        self.accounts.iter().fold(HookCounts::default(), |counts, account| {
+            // Disabled ones have the highest keys.
+            let enabled = account.by_event.partition_point(|(key, _)| key.0 < DISABLED);
+            let disabled = counts.disabled + account.by_event.len() - enabled;
+            HookCounts { enabled: counts.enabled + enabled, disabled }
+        })
     }
 
     /// Whether there is no hook.

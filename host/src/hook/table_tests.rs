@@ -97,6 +97,17 @@ fn hooks_are_replaced_disabled_and_removed() {
 }
 
 #[test]
+fn those_that_may_fire_are_counted_apart() {
+    let table = HookTable::new();
+    assert_eq!(table.counts(), HookCounts::default());
+    for (id, enabled, subaccounts) in [("1", true, true), ("2", true, false), ("3", false, true), ("4", false, false)] {
+        table.replace(hook("acme", id, json!({"enabled": enabled, "include_subaccounts": subaccounts})));
+    }
+    table.replace(hook("other", "5", json!({"enabled": true})));
+    assert_eq!(table.counts(), HookCounts { enabled: 3, disabled: 2 });
+}
+
+#[test]
 fn names_and_ids_are_shared() {
     let table = HookTable::new();
     table.extend(["1", "2"].map(|id| hook("a", id, json!({"hook": "sms"}))));

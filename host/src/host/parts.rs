@@ -15,9 +15,10 @@ use crate::{
         amqp::{AmqpIngress, BrokerState},
         own_notices::OwnNotices,
     },
-    settings::Settings,
+    settings::{Settings, TelemetrySettings},
     store::{Hint, SharedStore},
     supervisor::Supervisor,
+    telemetry::gauges::Gauges,
 };
 
 /// The supervisors: what records outlives the rest, so that the last rows are written when everything else has ended.
@@ -137,6 +138,36 @@ pub(super) fn start(stages: &mut Stages, supervisors: &Supervisors) {
             async move { watcher.lock().await.run(&modules).await }
         });
     }
+}
+
+/// Starts what tells of the rest.
+pub(super) fn start_telemetry(
+    settings: &TelemetrySettings,
+    stages: &Stages,
+    supervisors: &Supervisors,
+    broker: watch::Receiver<BrokerState>,
+    alarm: watch::Receiver<Option<String>>,
+) {
+    // Ends after whatever has spans to send.
+    if let Some(exporter) = &stages.span_exporter {
+        let (exporter, recording) = (Arc::clone(exporter), supervisors.recording.clone());
+        supervisors.recorder.start_to_its_end("span exporter", move || {
+            let (exporter, recording) = (Arc::clone(&exporter), recording.clone());
+            async move { exporter.run(recording).await }
+        });
+    }
+    let gauges = Arc::new(Gauges {
+        pipeline: Arc::clone(&stages.pipeline),
+        firer: Arc::clone(&stages.firer),
+        store: Arc::clone(&stages.store),
+        broker,
+        alarm,
+    });
+    let sample_ms = settings.sample_ms;
+    supervisors.parts.start("gauges", move || {
+        let gauges = Arc::clone(&gauges);
+        async move { gauges.run(sample_ms).await }
+    });
 }
 
 /// Passes on what other nodes say over the store.

@@ -12,14 +12,18 @@ use tokio_util::task::TaskTracker;
 use super::{HostOptions, StartError, first_start, host_key, open_store};
 use crate::{
     account::AccountTree,
-    attempt::{disabler::Disabler, log::AttemptLog},
+    attempt::{
+        disabler::{Disabled, Disabler},
+        log::AttemptLog,
+    },
     audit::EXACT_FROM,
     changes::{Cursors, Follower},
-    clock::Clock,
+    clock::{Clock, gregorian_s},
     firing::{Firer, client::Client, lanes::Lanes, leases::Leases, quota::Quota, resend_jobs::ResendJobs},
     hook::table::HookTable,
     ingress::decode::Decoder,
     kazoo::{applying::Applier, couchdb::CouchDb, newcomers::Newcomers, reader::Reader, users::KazooUsers},
+    live::{self, Live},
     message::{AccountId, Object},
     module::{
         Modules,
@@ -41,6 +45,7 @@ use crate::{
     pipeline::{Pipeline, call_scheduler::CallScheduler},
     settings::Settings,
     store::{ModuleRecord, SharedStore, secrets::HostKey},
+    telemetry::{span_exporter::SpanExporter, spans::Spans},
 };
 
 /// The stages and what they share.
@@ -68,12 +73,16 @@ pub(super) struct Stages {
     pub(super) job_made: Arc<Notify>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) decoder: Decoder,
+    /// Where those who look on are told what happens.
+    pub(super) live: Live,
     /// Set when KAZOO is beside.
     pub(super) kazoo: Option<Kazoo>,
     /// Rung when something changed that is to be read from the store.
     pub(super) changed: Arc<Notify>,
     /// Rung when a notice was written that is to be published.
     pub(super) to_tell: Arc<Notify>,
+    /// Sends traces, when they go anywhere.
+    pub(super) span_exporter: Option<Arc<SpanExporter>>,
     /// Tries that go on after their message was settled.
     pub(super) under_way: TaskTracker,
     /// How notices and answers name this node.
@@ -161,6 +170,8 @@ impl Stages {
             &settings.webhooks,
             clock.clone(),
         ));
+        let live = Live::new(usize::try_from(settings.api.live_events_kept).unwrap_or(usize::MAX));
+        modules.tell(&live);
         let disabler = Disabler::new(
             Arc::clone(&store),
             Arc::clone(&accounts),
@@ -170,8 +181,13 @@ impl Stages {
             Arc::clone(&to_tell),
         );
         let disabler = Arc::new(disabler.on_disabled({
-            let hooks = Arc::clone(&hooks);
-            move |disabled| drop(hooks.remove(&disabled.account, &disabled.hook))
+            let (hooks, live, clock) = (Arc::clone(&hooks), live.clone(), clock.clone());
+            move |Disabled { account, hook, reason, by_us }| {
+                drop(hooks.remove(account, hook));
+                if *by_us {
+                    live.tell(|| live::hook_disabled(account, hook.as_str(), reason, gregorian_s(clock.now_ms())));
+                }
+            }
         }));
         let applier = || Applier {
             store: Arc::clone(&store),
@@ -189,6 +205,14 @@ impl Stages {
             send_passwords: settings.kazoo.send_passwords,
         };
         let kazoo = CouchDb::new(&settings.kazoo)?.map(|couchdb| kazoo(settings, couchdb, applier(), &decoder));
+        let (spans, ended) = Spans::new(&settings.telemetry, clock);
+        let span_exporter = match (ended, &settings.telemetry.otlp_url) {
+            (Some(ended), Some(url)) => {
+                let exporter = SpanExporter::new(&settings.telemetry, url, ended, &node).map_err(StartError::Traces)?;
+                Some(Arc::new(exporter))
+            }
+            _ => None,
+        };
         let under_way = TaskTracker::new();
         let stored = Arc::new(Notify::new());
         let firer = Arc::new(Firer {
@@ -202,6 +226,9 @@ impl Stages {
             quota: Quota::new(firing.waiting_per_account_max),
             log: Arc::clone(&log),
             disabler: Arc::clone(&disabler),
+            live: live.clone(),
+            spans: spans.clone(),
+            log_body_bytes_max: usize::try_from(settings.telemetry.log_body_bytes_max).unwrap_or(usize::MAX),
             cluster_id: cluster_id.into(),
             patient_messages: usize::from(settings.amqp.prefetch) / 4,
             clock: clock.clone(),
@@ -221,6 +248,7 @@ impl Stages {
             store: Arc::clone(&store),
             calls: Arc::clone(&calls),
             dead_letters: Arc::clone(&dead_letters),
+            spans,
             clock: clock.clone(),
             recent: Arc::new(RecentMessages::new(&settings.messages)),
             in_flight: AtomicUsize::new(0),
@@ -255,9 +283,11 @@ impl Stages {
             job_made,
             pipeline,
             decoder,
+            live,
             kazoo,
             changed,
             to_tell,
+            span_exporter,
             under_way,
             node,
         })

@@ -47,6 +47,7 @@ use crate::{
     pipeline::Pipeline,
     settings::AmqpSettings,
     store::{SharedStore, StoreError, bound_bindings::Bound},
+    telemetry::trace_context::{self, TraceContext},
 };
 
 /// How long an answer of the broker is waited for when we take our leave.
@@ -429,6 +430,16 @@ fn incoming(delivery: &Delivery) -> Incoming<'_> {
         content_encoding: properties.content_encoding().as_ref().map(ShortString::as_str),
         body: &delivery.data,
         within: None,
+        trace: trace_of(delivery),
+    }
+}
+
+/// The `traceparent` among its headers. What is none is as if absent: a trace is no reason to refuse a message.
+fn trace_of(delivery: &Delivery) -> Option<TraceContext> {
+    match delivery.properties.headers().as_ref()?.inner().get(trace_context::HEADER)? {
+        AMQPValue::LongString(text) => std::str::from_utf8(text.as_bytes()).ok()?.parse().ok(),
+        AMQPValue::ShortString(text) => text.as_str().parse().ok(),
+        _ => None,
     }
 }
 

@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::{
     account::AccountTree,
     message::{AccountId, Message, Object, Source, UnixMs},
+    telemetry::trace_context::TraceContext,
 };
 
 /// What came in, before anything is known of it.
@@ -34,6 +35,8 @@ pub struct Incoming<'a> {
     pub body: &'a [u8],
     /// For a tenant's post: the tenant.
     pub within: Option<AccountId>,
+    /// The `traceparent` that came with it.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why it can never be a message.
@@ -114,6 +117,7 @@ impl Decoder {
             account,
             within: incoming.within.clone(),
             received_ms: now_ms,
+            trace: incoming.trace,
             body,
         })
     }
@@ -278,6 +282,7 @@ mod tests {
             content_encoding: None,
             body,
             within: None,
+            trace: None,
         }
     }
 
@@ -296,6 +301,19 @@ mod tests {
         assert_eq!((message.category.as_str(), message.name.as_str()), ("call_event", "CHANNEL_CREATE"));
         assert_eq!(message.message_id.as_deref(), Some("1"));
         assert_eq!(message.account, Some(ACCOUNT.into()));
+    }
+
+    #[test]
+    fn a_message_belongs_to_the_trace_that_came_with_it() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().ok();
+        let message = decoder().decode(&Incoming { trace, ..incoming(b"{}") }, &tree(), 7).unwrap();
+        assert_eq!(message.trace, trace);
+        // As it is stored, and as older versions stored it.
+        let stored = serde_json::to_value(&message).unwrap();
+        assert_eq!(serde_json::from_value::<Message>(stored.clone()).unwrap(), message);
+        let mut older = stored;
+        older.as_object_mut().unwrap().remove("trace");
+        assert_eq!(serde_json::from_value::<Message>(older).unwrap(), Message { trace: None, ..message });
     }
 
     #[test]

@@ -109,6 +109,7 @@ impl OwnNotices {
             content_encoding: None,
             body: body.as_bytes(),
             within: None,
+            trace: None,
         };
         match self.decoder.decode(&incoming, &self.accounts, self.clock.now_ms()) {
             Ok(message) => self.pipeline.handle(message).await,

@@ -1,9 +1,7 @@
 //! What follows of a call whatever it gave: its cost is added up, what it said is logged and kept, a fault is counted, and
 //! too many are quarantine.
 
-use std::sync::Arc;
-
-use metrics::counter;
+use std::sync::{Arc, OnceLock};
 
 use super::{
     ModuleError,
@@ -15,10 +13,12 @@ use super::{
     sandbox::Called,
 };
 use crate::{
-    clock::Clock,
+    clock::{Clock, gregorian_s},
+    live::{self, Live},
     message::{AccountId, ModuleId},
     settings::ModuleSettings,
     store::module_faults::Component,
+    telemetry::meters,
 };
 
 /// Charges calls to those who were called. Cheap to clone, because workers do it too.
@@ -32,6 +32,8 @@ pub struct Charging {
     pub logs: Arc<LogBooks>,
     /// What they did wrong, until it is written.
     pub faults: Arc<FaultQueue>,
+    /// Who looks on is told of quarantines, once it is known where.
+    pub live: Arc<OnceLock<Live>>,
 }
 
 /// Who was called.
@@ -55,7 +57,7 @@ impl Charging {
     pub fn new(settings: &ModuleSettings, clock: Clock) -> Self {
         let ledger = Arc::new(Ledger::new(settings, clock.clone()));
         let faults = Arc::new(FaultQueue::new(settings.faulty_versions_max));
-        Self { ledger, logs: Arc::new(LogBooks::new(settings)), faults, clock }
+        Self { ledger, logs: Arc::new(LogBooks::new(settings)), faults, live: Arc::default(), clock }
     }
 
     /// Charges one call.
@@ -63,14 +65,16 @@ impl Charging {
         let id = to.id;
         let has_failed = called.result.as_ref().is_err_and(|error| !matches!(error, ModuleError::Host { .. }));
         self.ledger.note(to.account, id, &called.cost, has_failed);
+        let meters = meters::of_module(id);
+        meters.call.record(called.cost.time_us as f64 / 1e6);
+        meters.fuel.increment(called.cost.fuel);
         let said = &called.log;
         let within = match said.lines.is_empty() {
             true => 0,
             false => self.logs.write(id, to.version, said, self.clock.now_ms()),
         };
         if within < said.lines.len() {
-            counter!("hookbox_module_log_dropped_lines_total", "module" => id.to_string())
-                .increment((said.lines.len() - within) as u64);
+            meters.log_dropped_lines.increment((said.lines.len() - within) as u64);
         }
         for line in &said.lines[..within] {
             match line.level {
@@ -82,11 +86,10 @@ impl Charging {
             }
         }
         if said.dropped_bytes > 0 {
-            counter!("hookbox_module_log_dropped_bytes_total", "module" => id.to_string())
-                .increment(said.dropped_bytes);
+            meters.log_dropped_bytes.increment(said.dropped_bytes);
         }
         if let Err(error) = &called.result {
-            counter!("hookbox_module_faults_total", "module" => id.to_string(), "kind" => error.kind()).increment(1);
+            meters.fault(error.kind());
             if error.is_charged() {
                 self.charge_fault(to, error);
             }
@@ -103,10 +106,19 @@ impl Charging {
             Charge::TooMany(reason) => {
                 tracing::error!(%module, version, %error, "in quarantine: it is not called any more until another \
                     version takes its place, or somebody lifts it");
+                self.tell(module, version, &reason);
                 Some(reason)
             }
         };
         let of = Component { module: module.clone(), digest: to.digest.to_owned() };
         self.faults.note(of, version, (error, to.on), too_many, now_ms);
+    }
+
+    /// Tells those who look on of a quarantine.
+    pub fn tell(&self, module: &ModuleId, version: &str, reason: &str) {
+        if let Some(live) = self.live.get() {
+            let now_s = gregorian_s(self.clock.now_ms());
+            live.tell(|| live::module_quarantined(module.as_str(), version, reason, now_s));
+        }
     }
 }

@@ -15,7 +15,9 @@ use std::{
 
 use ring::digest;
 use wasmparser::WasmFeatures;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, PoolingAllocatorMetrics,
+};
 
 use crate::settings::ModuleSettings;
 
@@ -62,6 +64,12 @@ impl Engines {
     /// The engine for a component of this size.
     pub fn for_component(&self, component: &[u8]) -> &Engine {
         if component.len() <= SMALL_COMPONENT_BYTES_MAX { &self.small } else { &self.large }
+    }
+
+    /// How full the pools of their instances are.
+    pub fn pools(&self) -> impl Iterator<Item = (&'static str, PoolingAllocatorMetrics)> {
+        let engines = [("small", &self.small), ("large", &self.large)];
+        engines.into_iter().filter_map(|(name, engine)| Some((name, engine.pooling_allocator_metrics()?)))
     }
 
     /// To be held while guests run: the ticker sleeps when nobody holds it.

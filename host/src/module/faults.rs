@@ -182,6 +182,7 @@ mod tests {
             account: None,
             within: None,
             received_ms: 1,
+            trace: None,
             body: "{}".into(),
         };
         assert_eq!(FailedOn::Message(&message).name(), "m7");

@@ -409,6 +409,7 @@ impl Module {
             internal_leg: raw.internal_leg,
             within: within.cloned(),
             hooks_of: hooks_of.cloned(),
+            trace: None,
         };
         Ok((event, inline))
     }

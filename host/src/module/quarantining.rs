@@ -193,6 +193,7 @@ impl Quarantining {
             tracing::error!(module = %of.module, digest = of.digest, reason = %reason,
                 "in quarantine, by what all nodes have counted: it is not called any more until another version takes its \
                  place, or somebody lifts it");
+            self.modules.charging.tell(&of.module, waiting.map_or("", |waiting| waiting.version.as_str()), &reason);
         }
         Ok(())
     }

@@ -186,6 +186,7 @@ mod tests {
             account: Some(account.into()),
             within: None,
             received_ms: 0,
+            trace: None,
             body: body.into(),
         })
     }

@@ -14,6 +14,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
+use wasmtime::PoolingAllocatorMetrics;
 
 use super::{
     AccountLimits, Limit, Module, ModuleError, Origin, TransformTable,
@@ -27,11 +28,12 @@ use super::{
     log_book::LogBooks,
     quarantine::Quarantine,
     tenant_rules::{Allowed, Standing},
-    workers::Workers,
+    workers::{Workers, WorkersNow},
 };
 use crate::{
     account::AccountTree,
     clock::Clock,
+    live::Live,
     message::{AccountId, Message, ModuleId},
     settings::KazooSettings,
     store::module_faults::Component,
@@ -118,6 +120,16 @@ impl Modules {
             clock,
             transforms: TransformTable::default(),
         }
+    }
+
+    /// What the workers do at this moment.
+    pub fn workers_now(&self) -> WorkersNow {
+        self.workers.now()
+    }
+
+    /// How full the pools of instances are, by engine.
+    pub fn pools(&self) -> impl Iterator<Item = (&'static str, PoolingAllocatorMetrics)> {
+        self.loader.engines.pools()
     }
 
     /// Loads the built-in modules. One that cannot be loaded is left out and named in [`Self::refused`].
@@ -251,6 +263,12 @@ impl Modules {
     /// The active module of this id.
     pub fn get(&self, id: &ModuleId) -> Option<Arc<Module>> {
         self.active.load().iter().find(|module| module.id() == id).cloned()
+    }
+
+    /// Tells of quarantines here from now on.
+    pub fn tell(&self, live: &Live) {
+        // Wired once.
+        let _ = self.charging.live.set(live.clone());
     }
 
     /// What is set for accounts.

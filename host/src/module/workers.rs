@@ -26,6 +26,7 @@ pub type Job = Box<dyn FnOnce() + Send>;
 /// The workers. They end when this is dropped, after the calls that wait.
 pub struct Workers {
     queue: Arc<Queue>,
+    threads: usize,
 }
 
 struct Queue {
@@ -38,6 +39,17 @@ struct State {
     lines: Lines<Job>,
     closed: bool,
     idle: usize,
+}
+
+/// How many workers do what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkersNow {
+    /// Threads with a call.
+    pub busy: usize,
+    /// Threads without.
+    pub idle: usize,
+    /// Calls in line.
+    pub calls_waiting: usize,
 }
 
 impl Workers {
@@ -64,7 +76,7 @@ impl Workers {
         let every = Duration::from_millis((settings.wait_ms_max / 4).max(1));
         let watched = Arc::clone(&queue);
         std::thread::Builder::new().name("module-lines".into()).spawn(move || watch_lines(&watched, every))?;
-        Ok(Self { queue })
+        Ok(Self { queue, threads: workers })
     }
 
     /// Puts a call into its module's line.
@@ -84,6 +96,13 @@ impl Workers {
     /// How many such calls would find a place that is not further back than `wait`.
     pub fn room(&self, asked: &Asked<'_>, wait: Duration) -> usize {
         self.queue.state().lines.room(asked, wait)
+    }
+
+    /// What they do at this moment.
+    pub fn now(&self) -> WorkersNow {
+        let state = self.queue.state();
+        let idle = state.idle.min(self.threads);
+        WorkersNow { busy: self.threads - idle, idle, calls_waiting: state.lines.waiting() }
     }
 }
 
@@ -205,6 +224,25 @@ mod tests {
             ends.recv().unwrap();
         }
         assert_eq!(most.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn they_tell_what_they_do() {
+        let (workers, module) = (workers(1, 60_000), ModuleId::from("slow"));
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        let (began, begins) = mpsc::channel();
+        let (answer, answered) = mpsc::channel();
+        let slow = move || {
+            began.send(()).unwrap();
+            goes_on.recv().unwrap();
+        };
+        workers.submit(&asked(&module, 1, 60_000), Box::new(slow)).expect("a place");
+        begins.recv().unwrap();
+        workers.submit(&asked(&module, 1, 60_000), Box::new(move || answer.send(()).unwrap())).expect("a place");
+        assert_eq!(workers.now(), WorkersNow { busy: 1, idle: 0, calls_waiting: 1 });
+        go_on.send(()).unwrap();
+        answered.recv().unwrap();
+        assert_eq!(workers.now().calls_waiting, 0);
     }
 
     #[test]

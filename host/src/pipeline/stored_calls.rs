@@ -6,8 +6,6 @@
 
 use std::sync::Arc;
 
-use metrics::counter;
-
 use super::Pipeline;
 use crate::{
     firing::webhook_id::MessageDigest,
@@ -17,6 +15,7 @@ use crate::{
         StoreResult,
         stored_calls::{CallChange, StoredCall},
     },
+    telemetry::meters,
 };
 
 /// How long a call is put back for that could not be made now, ms.
@@ -41,7 +40,7 @@ impl Pipeline {
             lease: None,
         };
         if self.calls.change(CallChange::Keep(Box::new(call))).await? {
-            counter!("hookbox_calls_stored_total", "module" => module.id().to_string()).increment(1);
+            meters::of_module(module.id()).calls_stored.increment(1);
             tracing::debug!(module = %module.id(), reason = %over_share, "call stored, to be made later");
             return Ok(());
         }
@@ -52,7 +51,7 @@ impl Pipeline {
         let error = ModuleError::NotCalled { reason };
         let letter = dead_letter::of_module(module, message, &error, self.clock.now_ms());
         self.dead_letters.keep(letter).await?;
-        counter!("hookbox_dead_letters_total", "module" => module.id().to_string()).increment(1);
+        meters::of_module(module.id()).dead_letters.increment(1);
         tracing::warn!(module = %module.id(), %error, "the message is kept as a dead letter");
         Ok(())
     }
@@ -65,9 +64,10 @@ impl Pipeline {
         let Some(module) = wanting.iter().find(|module| *module.id() == call.module) else {
             return self.give_up_unwanted(&call, lease).await;
         };
-        match self.modules.call(module, &message).await {
+        let (handled, trace) = self.call(module, &message).await;
+        match handled {
             Ok(Handled::Events(made)) => {
-                self.fire_all(&message, &MessageDigest::new(&message), made).await?;
+                self.fire_all(&message, &MessageDigest::new(&message), made, trace).await?;
                 self.made(&call, lease).await
             }
             Ok(Handled::NotMine) => self.made(&call, lease).await,
@@ -106,7 +106,7 @@ impl Pipeline {
         let change = CallChange::GivenUp { id: call.id.clone(), lease, letter: Box::new(letter) };
         if self.calls.change(change).await? {
             let module = &call.module;
-            counter!("hookbox_dead_letters_total", "module" => module.to_string()).increment(1);
+            meters::of_module(module).dead_letters.increment(1);
             tracing::warn!(%module, version, %error, "a stored call cannot be made; its message is kept as a dead letter");
         }
         Ok(())
@@ -114,7 +114,7 @@ impl Pipeline {
 
     async fn made(&self, call: &StoredCall, lease: LeaseToken) -> StoreResult<()> {
         self.calls.change(CallChange::Made { id: call.id.clone(), lease }).await?;
-        counter!("hookbox_stored_calls_made_total", "module" => call.module.to_string()).increment(1);
+        meters::of_module(&call.module).stored_calls_made.increment(1);
         Ok(())
     }
 

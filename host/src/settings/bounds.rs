@@ -32,7 +32,7 @@ pub(super) fn problems(settings: &Settings, place: &str, variables: &[String]) -
 /// Every number with a bound of its own.
 fn numbers(settings: &Settings, check: &mut Check<'_>) {
     let Settings { api, store, amqp, ingress, modules, messages, firing, attempts, dead_letters, .. } = settings;
-    let Settings { webhooks, kazoo, supervisor, shutdown, .. } = settings;
+    let Settings { webhooks, kazoo, telemetry, supervisor, shutdown, .. } = settings;
     for (key, value, bounds) in [
         ("api.body_bytes_max", api.body_bytes_max, 1..=8_000_000),
         ("api.request_timeout_ms", api.request_timeout_ms, 100..=600_000),
@@ -47,6 +47,7 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("api.connections_max", api.connections_max, 1..=1_000_000),
         ("api.attempts_range_s_max", api.attempts_range_s_max, 60..=315_360_000),
         ("api.list_bytes_max", api.list_bytes_max, 1_048_576..=1_073_741_824),
+        ("api.list_looks_max", api.list_looks_max, 10..=10_000_000),
         ("api.resend_ids_max", api.resend_ids_max, 1..=100_000),
         ("api.account_bytes_max", api.account_bytes_max, 1024..=8_000_000),
         ("api.tree_depth_max", api.tree_depth_max, 2..=100),
@@ -56,6 +57,10 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("store.connect_timeout_ms", store.connect_timeout_ms, 100..=600_000),
         ("store.acquire_timeout_ms", store.acquire_timeout_ms, 100..=600_000),
         ("store.statement_timeout_ms", store.statement_timeout_ms, 1000..=3_600_000),
+        ("api.live_clients_max", api.live_clients_max, 0..=10_000),
+        ("api.live_events_kept", api.live_events_kept, 1..=65_536),
+        ("api.live_s_max", api.live_s_max, 1..=86_400),
+        ("api.overview_attempts_max", api.overview_attempts_max, 100..=100_000),
         ("store.group_wait_ms", store.group_wait_ms, 0..=1000),
         ("store.group_rows_max", store.group_rows_max, 1..=10_000),
         ("store.poll_ms", store.poll_ms, 100..=3_600_000),
@@ -194,6 +199,14 @@ fn numbers(settings: &Settings, check: &mut Check<'_>) {
         ("kazoo.unknown_accounts_remembered_max", kazoo.unknown_accounts_remembered_max, 1..=1_000_000),
         ("webhooks.attempt_failure_count", u64::from(webhooks.attempt_failure_count), ATTEMPT_FAILURE_COUNT),
         ("webhooks.attempt_failure_expiry_ms", webhooks.attempt_failure_expiry_ms, ATTEMPT_FAILURE_EXPIRY_MS),
+        ("telemetry.log_body_bytes_max", telemetry.log_body_bytes_max, 0..=1_048_576),
+        ("telemetry.module_labels_max", telemetry.module_labels_max, 0..=1000),
+        ("telemetry.sample_ms", telemetry.sample_ms, 100..=60_000),
+        ("telemetry.otlp_queue_max", telemetry.otlp_queue_max, 1..=1_000_000),
+        ("telemetry.otlp_batch_max", telemetry.otlp_batch_max, 1..=10_000),
+        ("telemetry.otlp_wait_ms", telemetry.otlp_wait_ms, 1..=60_000),
+        ("telemetry.otlp_timeout_ms", telemetry.otlp_timeout_ms, 100..=60_000),
+        ("telemetry.otlp_flush_ms", telemetry.otlp_flush_ms, 0..=10_000),
         ("supervisor.pause_ms", supervisor.pause_ms, 1..=60_000),
         ("supervisor.pause_ms_max", supervisor.pause_ms_max, 1..=600_000),
         ("supervisor.restarts_max", supervisor.restarts_max, 1..=1000),
@@ -321,6 +334,18 @@ fn texts(settings: &Settings, check: &mut Check<'_>) {
     if telemetry.log.trim().is_empty() {
         check.wrong("telemetry.log", "empty", "use error, warn, info, debug or trace");
     }
+    if !(0.0..=1.0).contains(&telemetry.trace_ratio) {
+        check.wrong("telemetry.trace_ratio", telemetry.trace_ratio, "use 0.0 to 1.0");
+    }
+    if let Some(url) = telemetry.otlp_url.as_deref().filter(|url| !is_collector_url(url)) {
+        // What is there may hold a password, so only its scheme is shown.
+        let scheme = url.split("://").next().filter(|scheme| scheme.len() < url.len());
+        check.wrong(
+            "telemetry.otlp_url",
+            format!("of the kind {:?}, or has no host, or a user or password", scheme.unwrap_or_default()),
+            "use http://HOST:PORT/v1/traces or https://…; secrets go into OTEL_EXPORTER_OTLP_HEADERS",
+        );
+    }
 }
 
 /// Where the broker is, and who we are there.
@@ -360,6 +385,16 @@ fn is_couchdb_url(text: &str) -> bool {
             && matches!(url.path(), "" | "/")
             && url.query().is_none()
             && url.fragment().is_none()
+    })
+}
+
+/// `http(s)://host[:port][/path]`.
+fn is_collector_url(text: &str) -> bool {
+    url::Url::parse(text).is_ok_and(|url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host_str().is_some_and(|host| !host.is_empty())
+            && url.username().is_empty()
+            && url.password().is_none()
     })
 }
 

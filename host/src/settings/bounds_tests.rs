@@ -176,3 +176,19 @@ fn bounds_of(comment: &str) -> Option<(u64, u64)> {
         })
     })
 }
+
+#[test]
+fn a_collector_is_named_by_a_url_without_secrets_and_a_ratio_is_a_part_of_one() {
+    for url in ["http://127.0.0.1:4318/v1/traces", "https://otlp.example.net/v1/traces?team=a", "http://[::1]:4318"] {
+        assert_eq!(found(&format!("telemetry.otlp_url = \"{url}\"")), "");
+    }
+    for url in ["grpc://u:hunter2@h:4317", "http://u:hunter2@h/v1/traces", "hunter2", ""] {
+        let said = found(&format!("telemetry.otlp_url = \"{url}\""));
+        assert!(said.contains("telemetry.otlp_url is of the kind") && !said.contains("hunter2"), "{url}: {said}");
+    }
+    for ratio in ["0.0", "0.5", "1.0"] {
+        assert_eq!(found(&format!("telemetry.trace_ratio = {ratio}")), "");
+    }
+    insta::assert_snapshot!(found("telemetry.trace_ratio = 1.5"), @"hookbox.toml: telemetry.trace_ratio is 1.5; use 0.0 to 1.0, or delete the line for 0.01");
+    assert!(found("telemetry.trace_ratio = nan").contains("telemetry.trace_ratio is NaN"));
+}

@@ -25,11 +25,16 @@ pub struct ApiSettings {
     pub connections_max: u64,
     pub attempts_range_s_max: u64,
     pub list_bytes_max: u64,
+    pub list_looks_max: u64,
     pub resend_ids_max: u64,
     pub account_bytes_max: u64,
     pub tree_depth_max: u64,
     pub keys_per_account_max: u64,
     pub hooks_per_account_max: u64,
+    pub live_clients_max: u64,
+    pub live_events_kept: u64,
+    pub live_s_max: u64,
+    pub overview_attempts_max: u64,
 }
 
 #[derive(Clone, Deserialize, Serialize)]
@@ -317,7 +322,18 @@ pub enum LogFormat {
 pub struct TelemetrySettings {
     pub log: String,
     pub log_format: LogFormat,
+    pub log_body_bytes_max: u64,
     pub listen: Option<SocketAddr>,
+    pub metrics: bool,
+    pub module_labels_max: u64,
+    pub sample_ms: u64,
+    pub otlp_url: Option<String>,
+    pub trace_ratio: f64,
+    pub otlp_queue_max: u64,
+    pub otlp_batch_max: u64,
+    pub otlp_wait_ms: u64,
+    pub otlp_timeout_ms: u64,
+    pub otlp_flush_ms: u64,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -19,6 +19,7 @@ pub(crate) mod origins;
 pub(crate) mod registered_modules;
 pub(crate) mod stored_calls;
 pub(crate) mod turns;
+pub(crate) mod traffic;
 pub(crate) mod undelivered;
 pub(crate) mod upkeep;
 
@@ -70,6 +71,7 @@ macro_rules! every_behaviour {
             module_costs::costs_are_added_up_by_account_module_and_day,
             module_faults::faults_of_a_version_are_counted_over_a_window,
             module_faults::an_operators_component_goes_into_quarantine_once_and_comes_out_by_hand,
+            traffic::figures_are_of_one_account_or_of_all,
             module_limits::limits_of_accounts_are_kept_and_followed,
             module_limits::the_limits_of_deleted_accounts_go,
             registered_modules::versions_are_kept_within_bounds,
@@ -189,6 +191,8 @@ pub(crate) fn attempt(id: u64, hook: &str, at_ms: UnixMs) -> Attempt {
         request: SentRequest { method: "POST", headers: vec![], body: "{}".into() },
         outcome: Outcome::Failed { fault: Fault::Connection, detail: "refused".into() },
         duration_ms: 3,
+        phases: crate::attempt::Phases::default(),
+        trace: None,
         next_try_ms: None,
         retries_left: 0,
         payload: None,
@@ -207,6 +211,7 @@ pub(crate) fn firing(id: u64, hook: &str, lease: Option<&str>) -> Box<Firing> {
         internal_leg: false,
         within: None,
         hooks_of: None,
+        trace: None,
     };
     Box::new(Firing {
         id: format!("{id:064x}").into(),

@@ -55,6 +55,7 @@ mod origins;
 mod registered_modules;
 mod stored_calls;
 mod text;
+mod traffic;
 mod upkeep;
 
 use std::sync::Arc;

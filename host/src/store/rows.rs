@@ -9,6 +9,7 @@ use super::{
     origins::{Origin, Thing},
     registered_modules::{ModuleVersion, RegisteredModule},
     stored_calls::{CallLine, StoredCall},
+    traffic::{AttemptPoint, FailingHook},
 };
 use crate::{
     account::{Account, AccountRecord, KeyRecord},
@@ -196,6 +197,26 @@ pub(super) fn cost_line(row: &impl Columns) -> StoreResult<(CostLine, CostSums)>
         memory_bytes_max: cells.count("memory_bytes_max")?,
     };
     Ok((line, sums))
+}
+
+const TRAFFIC: &str = "read what went on of late";
+
+pub(super) fn attempt_point(row: &impl Columns) -> StoreResult<AttemptPoint> {
+    let cells = Cells::of(row, TRAFFIC);
+    Ok(AttemptPoint {
+        at_ms: cells.count("at_ms")?,
+        success: cells.flag("success")?,
+        duration_ms: cells.count_if_any("duration_ms")?.unwrap_or_default(),
+    })
+}
+
+pub(super) fn failing_hook(row: &impl Columns) -> StoreResult<FailingHook> {
+    let cells = Cells::of(row, TRAFFIC);
+    Ok(FailingHook {
+        account: cells.text("account")?.into(),
+        hook: cells.text("hook")?.as_str().into(),
+        count: u32::try_from(cells.count("count")?).unwrap_or(u32::MAX),
+    })
 }
 
 pub(super) fn stored_call(row: &impl Columns) -> StoreResult<StoredCall> {

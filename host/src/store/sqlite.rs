@@ -24,6 +24,7 @@ mod opening;
 mod origins;
 mod registered_modules;
 mod stored_calls;
+mod traffic;
 mod upkeep;
 
 use std::sync::{Arc, atomic::AtomicUsize};

@@ -92,15 +92,17 @@ async fn list(
     let of_all = account == api.master;
     let mut wanted = CostQuery {
         modules,
-        account: (!of_all).then_some(account),
+        account: (!of_all).then(|| account.clone()),
         from,
         to,
         after: after.map(|(day, account, module)| CostLine { day, account, module }),
         limit: paging.rows_to_fetch(),
     };
     let rows = api.store.module_costs(&wanted).await?;
-    if rows.is_empty() && !api.is_module(&wanted.modules) {
-        // One that has gone has its costs still.
+    // One without an active version is in the store alone.
+    let is_gone = rows.is_empty() && !api.is_module(&wanted.modules) && api.module_seen(&account, &name).await.is_err();
+    if is_gone {
+        // It has its costs still.
         (wanted.from, wanted.to, wanted.after, wanted.limit) = (0, Day::MAX, None, 1);
         if api.store.module_costs(&wanted).await?.is_empty() {
             return Err(Problem::bad_identifier(&name));

@@ -73,8 +73,10 @@ async fn list(
         modules.push(name.as_str().into());
     }
     let logs = api.modules.logs();
+    let unknown = || Problem::bad_identifier(&name);
     if !api.is_module(&modules) && !modules.iter().any(|module| logs.has(module)) {
-        return Err(Problem::bad_identifier(&name));
+        // One without an active version is in the store alone; it has said nothing.
+        api.module_seen(&account, &name).await.ok().filter(|record| record.account == account).ok_or_else(unknown)?;
     }
     let mut lines: Vec<_> = modules.iter().flat_map(|module| logs.read(module, after, least)).collect();
     lines.sort_by_key(|line| line.id);

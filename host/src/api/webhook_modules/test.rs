@@ -43,7 +43,7 @@ struct Asked<'a> {
 }
 
 /// Hand a message to a module, or a firing to a transform, as if it had come in: what would come of it, what the component
-/// says, what the call costs. Nothing is fired. One that an account above offers can be tried out too.
+/// says, what the call costs. Nothing is fired. One that an account above offers can be tried out too, and the operator's.
 #[utoipa::path(
     post, path = "/v2/accounts/{account_id}/webhook_modules/{module_name}/test", tag = "modules",
     params(
@@ -66,19 +66,50 @@ pub async fn test(
     Path((_, name)): Path<(String, String)>,
     Extension(RequestBody(body)): Extension<RequestBody>,
 ) -> Result<Answer, Problem> {
-    let record = api.module_seen(&account, &name).await?;
+    let found = match api.module_seen(&account, &name).await {
+        Ok(record) => Found::Registered(Box::new(record)),
+        Err(unknown) => Found::Operators(api.operators_module(&name).ok_or(unknown)?),
+    };
+    let kind = found.kind();
     let data = data::Envelope::parse(&body)?.required_data()?;
     let asked: Asked<'_> = serde_json::from_str(data.get())
-        .map_err(|error| Problem::invalid("data", "invalid", &format!("{error}; {}", how_to_ask(record.kind))))?;
+        .map_err(|error| Problem::invalid("data", "invalid", &format!("{error}; {}", how_to_ask(kind))))?;
     let version = asked.version.as_deref();
-    match (record.kind, asked.message, asked.firing) {
-        (Kind::Module, Some(message), None) => {
+    match (kind, found, asked.message, asked.firing) {
+        (Kind::Module, found, Some(message), None) => {
             let message =
                 decode(&api, &message, Some(&account)).map_err(|error| Problem::unusable(&error.to_string()))?;
-            test_module(&api, &record, version, &account, message).await
+            let module = found.module(&api, version, &account).await?;
+            test_module(&api, &module, Arc::new(belonging(message, &account))).await
         }
-        (Kind::Transform, None, Some(firing)) => test_transform(&api, &record, version, account, firing).await,
-        (kind, ..) => Err(Problem::invalid("data", "invalid", how_to_ask(kind))),
+        (Kind::Transform, Found::Registered(record), None, Some(firing)) => {
+            test_transform(&api, &record, version, account, firing).await
+        }
+        _ => Err(Problem::invalid("data", "invalid", how_to_ask(kind))),
+    }
+}
+
+/// What is to be tried out: what the account has or is offered, else what the operator brought.
+enum Found {
+    Registered(Box<RegisteredModule>),
+    Operators(Arc<Module>),
+}
+
+impl Found {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Registered(record) => record.kind,
+            Self::Operators(_) => Kind::Module,
+        }
+    }
+
+    /// A version of it, loaded. The operator's has the one that is active, and no other to name.
+    async fn module(self, api: &Api, version: Option<&str>, account: &AccountId) -> Result<Arc<Module>, Problem> {
+        match (self, version) {
+            (Self::Registered(record), version) => version_to_try(api, &record, version, account).await,
+            (Self::Operators(_), Some(named)) => Err(Problem::bad_identifier(named)),
+            (Self::Operators(module), None) => Ok(module),
+        }
     }
 }
 
@@ -91,21 +122,13 @@ fn how_to_ask(kind: Kind) -> &'static str {
     }
 }
 
-async fn test_module(
-    api: &Api,
-    record: &RegisteredModule,
-    version: Option<&str>,
-    account: &AccountId,
-    message: Message,
-) -> Result<Answer, Problem> {
-    let message = Arc::new(belonging(message, account));
-    let module = version_to_try(api, record, version, account).await?;
+async fn test_module(api: &Api, module: &Arc<Module>, message: Arc<Message>) -> Result<Answer, Problem> {
     let wanted = module
         .bindings
         .iter()
         .any(|binding| binding.exchange == message.exchange && binding.wants(&message.category, &message.name));
     let Rehearsed { called, took } =
-        api.modules.dry_run(&module, &message).await.map_err(|error| not_made(module.id(), &error))?;
+        api.modules.dry_run(module, &message).await.map_err(|error| not_made(module.id(), &error))?;
     let (outcome, events, reason) = match &called.result {
         Ok(Handled::Events(events)) => ("events", events.iter().map(event_shown).collect(), None),
         Ok(Handled::NotMine) => ("not_mine", Vec::new(), None),

@@ -141,6 +141,7 @@ fn message(bare: Bare, stage: &Stage, accounts: &AccountTree) -> Result<Message,
         content_encoding: None,
         body: body.as_bytes(),
         within: None,
+        trace: None,
     };
     let mut message = decoder(stage).decode(&incoming, accounts, LOADED_AT_MS).map_err(|error| error.to_string())?;
     if let Some(account) = &bare.account_id {

@@ -212,6 +212,11 @@ impl<J> Lines<J> {
         self.leave_if_idle(turn.group);
     }
 
+    /// Calls that wait.
+    pub fn waiting(&self) -> usize {
+        self.busy.iter().map(|at| self.groups[*at].waiting).sum()
+    }
+
     /// Whether a worker would find something.
     pub fn has_runnable(&self) -> bool {
         self.busy.iter().any(|at| self.groups[*at].is_runnable(self.may_be_long()))

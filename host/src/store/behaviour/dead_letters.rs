@@ -14,6 +14,7 @@ pub(super) fn letter(module: Option<&str>, owner: Option<&str>, at_ms: UnixMs) -
         account: Some("a1".into()),
         within: owner.map(AccountId::from),
         received_ms: NOW,
+        trace: None,
         body: "{}".into(),
     };
     DeadLetter {

@@ -21,6 +21,7 @@ fn call(n: u64, account: Option<&str>, module: &str) -> StoredCall {
         account: Some("a1".into()),
         within: account.map(AccountId::from),
         received_ms: NOW - 5,
+        trace: None,
         body: "{\"n\": \"äöü\"}".into(),
     };
     StoredCall {

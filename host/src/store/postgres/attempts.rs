@@ -58,7 +58,7 @@ impl PostgresStore {
     }
 
     /// Between which two numbers all that is wanted was recorded, both left out.
-    async fn bounds(&self, query: &AttemptQuery) -> StoreResult<(i64, i64)> {
+    pub(super) async fn bounds(&self, query: &AttemptQuery) -> StoreResult<(i64, i64)> {
         let doing = failed(READ);
         let (mut above, mut below) = (0, query.after.unwrap_or(i64::MAX));
         let before_ms = query.from_ms.saturating_sub(RECORDED_WITHIN_MS);

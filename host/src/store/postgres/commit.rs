@@ -94,9 +94,9 @@ async fn insert_attempts(transaction: &mut Running, attempts: &[&Attempt]) -> St
         return Ok(());
     }
     sqlx::query(
-        "INSERT INTO attempts (day, id, account, hook, at_ms, success, document, payload)
-         SELECT * FROM UNNEST($1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bool[], $7::text[],
-           $8::text[])
+        "INSERT INTO attempts (day, id, account, hook, at_ms, success, duration_ms, document, payload)
+         SELECT * FROM UNNEST($1::int[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bool[], $7::bigint[],
+           $8::text[], $9::text[])
          ON CONFLICT DO NOTHING",
     )
     .bind(attempts.iter().map(|attempt| day(attempt.at_ms)).collect::<Vec<_>>())
@@ -105,6 +105,7 @@ async fn insert_attempts(transaction: &mut Running, attempts: &[&Attempt]) -> St
     .bind(attempts.iter().map(|attempt| text(attempt.hook.as_str())).collect::<Vec<_>>())
     .bind(attempts.iter().map(|attempt| signed(attempt.at_ms)).collect::<Vec<_>>())
     .bind(attempts.iter().map(|attempt| attempt.outcome.is_success()).collect::<Vec<_>>())
+    .bind(attempts.iter().map(|attempt| signed(attempt.duration_ms)).collect::<Vec<_>>())
     .bind(attempts.iter().map(|attempt| record::document(attempt)).collect::<Vec<_>>())
     .bind(attempts.iter().map(|attempt| attempt.payload.as_ref().map(|event| json(&event.payload))).collect::<Vec<_>>())
     .execute(&mut **transaction)
