@@ -116,7 +116,8 @@ impl Scene {
         .await;
         self.host.publish(mms_received(ACCOUNT)).await;
         gone.expect_requests(1).await;
-        assert_eq!(self.disabled.next().await.json()["Hook-ID"], hook.id());
+        // A publisher that died before it noted that a notice was taken publishes it again.
+        while self.disabled.next().await.json()["Hook-ID"] != hook.id() {}
         assert!(self.host.disabled_message(&hook.id()).await.unwrap().contains("410"));
     }
 }
