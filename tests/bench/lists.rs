@@ -173,6 +173,7 @@ fn attempt(number: u64, at_ms: UnixMs) -> Attempt {
         outcome,
         duration_ms: 20 + number % 80,
         phases: Phases { connect_us: None, first_byte_us: Some(18_000), body_us: Some(90) },
+        trace: None,
         next_try_ms: None,
         retries_left: 2,
         payload: None,
