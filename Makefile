@@ -6,9 +6,11 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GUESTS := $(TARGET)/guests
 AS_GUEST := --target wasm32-wasip2 --profile guest --target-dir $(GUESTS)
 MODULES := $(patsubst guest-modules/%/Cargo.toml,--package hookbox-%,$(wildcard guest-modules/*/Cargo.toml))
+BENCHES := isolation guests noisy rest lists telemetry noisy_hooks pipeline
 BENCH :=
 FAULTS :=
-# What is measured is compiled as it would be shipped, but for link-time optimisation; the rest keeps its builds short.
+# What is measured is compiled as it would be shipped, but for link-time optimisation; the rest keeps its builds short. The
+# program is built with the benches: alone it has other features of its dependencies, and the host would be compiled twice.
 MEASURED := $(foreach ours,hookbox hookbox-tests,--config 'profile.dev.package.$(ours).opt-level=3') --workspace
 
 .PHONY: help demo test bench faults guests fmt wasm-target test-servers python-tools kit-tools browser-tools
@@ -27,15 +29,9 @@ test: wasm-target test-servers python-tools kit-tools browser-tools ## check for
 	cargo test --workspace
 
 bench: wasm-target test-servers kit-tools ## measure against the floor, on a private broker; BENCH="--messages 20000" for less
-	cargo build $(MEASURED) --bin hookbox
-	cargo bench $(MEASURED) --profile dev --bench isolation
-	cargo bench $(MEASURED) --profile dev --bench guests
-	cargo bench $(MEASURED) --profile dev --bench noisy
-	cargo bench $(MEASURED) --profile dev --bench rest
-	cargo bench $(MEASURED) --profile dev --bench lists
+	cargo build $(MEASURED) --bin hookbox $(BENCHES:%=--bench %)
+	for bench in $(filter-out pipeline,$(BENCHES)); do cargo bench $(MEASURED) --profile dev --bench $$bench || exit 1; done
 	cargo bench $(MEASURED) --profile dev --bench pipeline -- $(BENCH)
-	cargo bench $(MEASURED) --profile dev --bench telemetry
-	cargo bench $(MEASURED) --profile dev --bench noisy_hooks
 
 faults: wasm-target test-servers kit-tools ## pull every plug under load, and print what was lost; FAULTS="--short" for a tenth of the load
 	cargo bench $(MEASURED) --profile dev --bench faults -- $(FAULTS)

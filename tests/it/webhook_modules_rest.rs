@@ -217,14 +217,21 @@ async fn uploads_have_places_and_a_time() {
         .setting("api.request_timeout_ms", 500)
         .start()
         .await;
-    // One that begins and does not go on.
-    let stuck = stream::once(async { Ok::<_, std::io::Error>(b"\0asm".to_vec()) });
-    let stuck = futures_util::StreamExt::chain(stuck, stream::pending());
-    let request = host.request("PUT", &modules(ACCOUNT, "/slow/versions")).header("x-auth-token", TENANT_KEY);
-    let request = request.header("content-type", "application/wasm").body(reqwest::Body::wrap_stream(stuck));
-    let stuck = tokio::spawn(send(request));
+    // One that begins and does not go on; sent again when it came while another had the place.
+    let url = modules(ACCOUNT, "/slow/versions");
+    let request = move |host: &TestHost| {
+        let stuck = stream::once(async { Ok::<_, std::io::Error>(b"\0asm".to_vec()) });
+        let stuck = reqwest::Body::wrap_stream(futures_util::StreamExt::chain(stuck, stream::pending()));
+        let request = host.request("PUT", &url).header("x-auth-token", TENANT_KEY);
+        request.header("content-type", "application/wasm").body(stuck)
+    };
+    let mut stuck = tokio::spawn(send(request(&host)));
     let full = hookbox_tests::eventually::eventually("no place to be left", async || {
-        match upload(&host, "crm", "", CRM).await {
+        if stuck.is_finished() {
+            stuck = tokio::spawn(send(request(&host)));
+        }
+        // No component: refused without being compiled, so that its place is soon free.
+        match host.upload(ACCOUNT, "crm", "", TENANT_KEY, b"junk".to_vec()).await {
             called if called.status == 503 => Ok(called),
             called => Err(called.status),
         }
