@@ -6,7 +6,7 @@ TARGET := $(abspath $(or $(CARGO_TARGET_DIR),target))
 GUESTS := $(TARGET)/guests
 AS_GUEST := --target wasm32-wasip2 --profile guest --target-dir $(GUESTS)
 MODULES := $(patsubst guest-modules/%/Cargo.toml,--package hookbox-%,$(wildcard guest-modules/*/Cargo.toml))
-BENCHES := isolation guests noisy rest lists telemetry noisy_hooks pipeline
+BENCHES := isolation guests hooks noisy rest lists telemetry noisy_hooks pipeline
 BENCH :=
 FAULTS :=
 # What is measured is compiled as it would be shipped, but for link-time optimisation; the rest keeps its builds short. The

@@ -73,16 +73,15 @@ export async function call(method, path, { data, signal, ifMatch, key = session?
   if (data !== undefined) headers["content-type"] = "application/json";
   if (ifMatch) headers["if-match"] = ifMatch;
   const body = data === undefined ? undefined : JSON.stringify({ data });
-  let answer;
-  try {
-    answer = await fetch(`/v2/${path}`, { method, headers, body, signal, cache: "no-store", credentials: "omit" });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(0);
-  }
+  const answer = await fetch(`/v2/${path}`, { method, headers, body, signal, cache: "no-store", credentials: "omit" }).catch(unanswered);
   const envelope = await answer.json().catch(() => null);
   if (!answer.ok) throw failed(answer.status, envelope);
   return envelope;
+}
+
+/** No answer, or one that broke off. */
+function unanswered(error) {
+  throw error.name === "AbortError" ? error : new Problem(0);
 }
 
 function failed(status, envelope) {
@@ -98,6 +97,7 @@ export function query(values) {
   return pairs.length ? `?${new URLSearchParams(pairs)}` : "";
 }
 
+/** Something as a part of a path. */
 export const part = encodeURIComponent;
 
 /** Uploads a component, telling how far it is (0 to 1). `fetch` does not tell, so this is the older call. */
@@ -121,18 +121,12 @@ export function upload(path, file, progress, signal) {
 
 /** Reads server-sent events until it ends or is aborted; `hear(name, data)` is called for each. */
 export async function listen(path, hear, signal) {
-  let answer;
-  try {
-    answer = await fetch(`/v2/${path}`, { headers: { "x-auth-token": session.key }, signal, cache: "no-store" });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Problem(0);
-  }
+  const answer = await fetch(`/v2/${path}`, { headers: { "x-auth-token": session.key }, signal, cache: "no-store", credentials: "omit" }).catch(unanswered);
   if (!answer.ok) throw failed(answer.status, await answer.json().catch(() => null));
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch(unanswered);
     if (done) return;
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop();

@@ -60,16 +60,16 @@ export async function attempts(page) {
 
 export async function attempt(page) {
   const attempt = await get(page.path(`webhooks/attempts/${part(page.rest[0])}`), page.signal);
-  const hook = await get(page.path(`webhooks/${attempt.hook_id}`), page.signal).catch(() => null);
+  const hook = await get(page.path(`webhooks/${part(attempt.hook_id)}`), page.signal).catch(() => null);
   page.title(`Attempt ${attempt.hook_event}`);
   const isLast = attempt.retries_left === "retries exceeded";
-  const others = loaded(async () => (await call("GET", page.path(`webhooks/${attempt.hook_id}/attempts${query({
+  const others = loaded(async () => (await call("GET", page.path(`webhooks/${part(attempt.hook_id)}/attempts${query({
     filter_event_id: attempt.event_id, created_from: attempt.timestamp - HOUR_S, created_to: attempt.timestamp + HOUR_S, page_size: 20,
   })}`), { signal: page.signal })).data, (rows) => h("ol.tries", rows.reverse().map((row) => h("li", { class: row.id === attempt.id ? "this" : null },
     h("span.number", `Try ${row.try}`), outcome(row), row.id === attempt.id ? ago(row.timestamp) : h("a", { href: page.link("attempts", row.id) }, ago(row.timestamp)),
     row.next_try && row.next_try > nowS() && h("span.faint", "next ", ago(row.next_try))))), 1);
   const resend = action("Send again", async () => {
-    const { data } = await call("POST", page.path(`webhooks/attempts/${attempt.id}/resend`));
+    const { data } = await call("POST", page.path(`webhooks/attempts/${part(attempt.id)}/resend`));
     toast(`Sent again, as ${data.webhook_id.slice(0, 12)}…; the receiver knows it by that id`);
     others.again();
   }, { class: "main" });

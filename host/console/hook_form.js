@@ -1,7 +1,7 @@
 // A hook made or edited: a form made of what the modules say about themselves.
 
 import { h, fill, region } from "./dom.js";
-import { call, get, Problem } from "./api.js";
+import { call, get, part, Problem } from "./api.js";
 import { button, check, choice, complain, field, head, pairs, panel, problem, shownOnce, text, toast } from "./parts.js";
 import { sentence } from "./words.js";
 
@@ -12,7 +12,7 @@ export async function hookForm(page) {
   const [kinds, own, stored] = await Promise.all([
     get("webhooks?ascending=true", page.signal),
     get(page.path("webhook_modules"), page.signal),
-    id ? call("GET", page.path(`webhooks/${id}`), { signal: page.signal }) : null,
+    id ? call("GET", page.path(`webhooks/${part(id)}`), { signal: page.signal }) : null,
   ]);
   const hook = stored?.data ?? { enabled: true };
   const fields = new Map();
@@ -124,7 +124,7 @@ export async function hookForm(page) {
     save.disabled = true;
     try {
       if (id) {
-        await call("POST", page.path(`webhooks/${id}`), { data: document(), ifMatch: `"${stored.revision}"` });
+        await call("POST", page.path(`webhooks/${part(id)}`), { data: document(), ifMatch: `"${stored.revision}"` });
         toast("Saved");
         page.go("hooks", id);
       } else {
@@ -162,13 +162,13 @@ function conditionRows(given) {
     const row = h("div.pair.three",
       text({ value: pointer, placeholder: "/caller_id_number", "aria-label": "Condition: where in the payload" }),
       choice(OPERATORS, { value: op, "aria-label": "Condition: how it is compared" }),
-      text({ value: typeof value === "string" ? value : JSON.stringify(value), placeholder: "value", "aria-label": "Condition: with what" }),
+      text({ value: typed(value), placeholder: "value", "aria-label": "Condition: with what" }),
       button("×", () => row.remove(), { class: "bare", label: "Remove the condition" }));
     rows.append(row);
     return row;
   };
   given?.forEach(add);
-  const element = h("fieldset.group", h("legend", "Conditions"), h("p.help", "On the payload, by JSON pointer. All must hold, else the hook is not fired."), rows,
+  const element = h("fieldset.group", h("legend", "Conditions"), h("p.help", "On the payload, by JSON pointer. All must hold, else the hook is not fired. 5 is a number, \"5\" is text."), rows,
     button("Add", () => add().querySelector("input").focus(), { class: "small", label: "Add a condition" }));
   element.values = () => [...rows.children].map((row) => {
     const [pointer, op, value] = [...row.querySelectorAll("input, select")].map((control) => control.value.trim());
@@ -177,9 +177,23 @@ function conditionRows(given) {
   return element;
 }
 
-/** Numbers, lists and truth values are what they read as; anything else is text. */
-function read(op, value) {
-  if (op === "exists") return value !== "false";
-  if (!/^(-?\d+(\.\d+)?|true|false|null|\[.*\])$/.test(value)) return op === "in" ? value.split(",").map((item) => item.trim()) : value;
-  return JSON.parse(value);
+/** A condition's value, of what was typed. */
+function read(op, words) {
+  if (op === "exists") return words !== "false";
+  if (op === "in" && !words.startsWith("[")) return words.split(",").map((item) => item.trim());
+  const value = literal(words);
+  return op === "prefix" && typeof value !== "string" ? words : value;
 }
+
+/** Numbers, lists, truth values and text in quotes are what they read as; anything else is text. */
+function literal(words) {
+  if (!/^(-?\d+(\.\d+)?|true|false|null|\[.*\]|".*")$/.test(words)) return words;
+  try {
+    return JSON.parse(words);
+  } catch {
+    return words;
+  }
+}
+
+/** A value as it is typed: text that reads as something else is in quotes. */
+const typed = (value) => (typeof value === "string" && literal(value) === value ? value : JSON.stringify(value));

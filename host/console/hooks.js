@@ -1,7 +1,7 @@
 // Hooks: the list, and one of them.
 
 import { h, region, settle } from "./dom.js";
-import { call, get, query } from "./api.js";
+import { call, get, part, query } from "./api.js";
 import { action, badge, choice, confirmed, dialog, empty, facts, field, head, loaded, pages, panel, shownOnce, table, text, toast, button, code } from "./parts.js";
 import { strip } from "./charts.js";
 import { attemptTable, outcome } from "./attempts.js";
@@ -47,13 +47,13 @@ export function hooks(page) {
 
 export async function hook(page) {
   const [id] = page.rest;
-  const own = (rest = "") => page.path(`webhooks/${id}${rest}`);
+  const own = (rest = "") => page.path(`webhooks/${part(id)}${rest}`);
   const hook = await get(own(), page.signal);
   page.title(hook.name || "Hook");
   const [attempts, failures] = [region("div"), region("div")];
   const recent = loaded(async () => (await call("GET", own("/attempts?page_size=60"), { signal: page.signal })).data, (rows) => {
     attempts.draw(rows.length > 0 && strip(rows));
-    return rows.length ? [attemptTable(page, rows.slice(0, 10), { withHook: false }), h("p", h("a", { href: `${page.link("attempts")}?hook=${id}` }, "All attempts of this hook"))]
+    return rows.length ? [attemptTable(page, rows.slice(0, 10), { withHook: false }), h("p", h("a", { href: `${page.link("attempts")}?hook=${part(id)}` }, "All attempts of this hook"))]
       : empty("It has sent nothing yet", "Test it: a sample of its event is sent, and what comes back is shown.");
   });
   const stands = loaded(() => get(own("/failures"), page.signal), ({ count, threshold, window_ms, standing: word }) => facts([
@@ -117,7 +117,7 @@ const chosen = (data) => data && Object.keys(data).length > 0 && Object.entries(
 function undeliveredList(page, hook, { data, next_start_key: more }, again) {
   if (!data.length) return empty("Everything has been delivered", "What is given up after its last try is listed here, and can be sent again.");
   const resend = async (ids) => {
-    const { data: { resent } } = await call("POST", page.path(`webhooks/${hook.id}/resend`), { data: ids ? { ids } : {} });
+    const { data: { resent } } = await call("POST", page.path(`webhooks/${part(hook.id)}/resend`), { data: ids ? { ids } : {} });
     toast(`${plural(resent, "firing")} sent again`);
     again();
   };
@@ -153,7 +153,7 @@ async function testDialog(page, hook) {
           return payloadField.complain(`This is no JSON: ${error.message}`);
         }
       }
-      const { data: attempt } = await call("POST", page.path(`webhooks/${hook.id}/test`), { data });
+      const { data: attempt } = await call("POST", page.path(`webhooks/${part(hook.id)}/test`), { data });
       fired = true;
       answered.draw(attempt.id
         ? [h("p", outcome(attempt), " ", h("a", { href: page.link("attempts", attempt.id), on: { click: () => close() } }, "See the attempt")), attempt.resp_body && code(pretty(attempt.resp_body), "Answer")]

@@ -1,7 +1,7 @@
 // What happens at this moment, read as server-sent events by `fetch`, so that the key stays in a header.
 
 import { h, region } from "./dom.js";
-import { listen, part, Problem } from "./api.js";
+import { listen, part } from "./api.js";
 import { badge, button, choice, empty, head, problem, table, text } from "./parts.js";
 import { outcome, hookNames } from "./attempts.js";
 import { clock, ms, number, nowS, shortId } from "./words.js";
@@ -67,8 +67,11 @@ export async function live(page) {
         await listen(page.path("live"), hear, page.signal);
       } catch (error) {
         if (error.name === "AbortError" || page.signal.aborted) return;
-        if (error instanceof Problem && [401, 403, 404].includes(error.status)) return wrong.draw(problem(error));
         wrong.draw(problem(error));
+        if ([401, 403, 404].includes(error.status)) {
+          connection = badge("not live", "bad");
+          return tell();
+        }
       }
       connection = badge("connecting again", "warn");
       tell();

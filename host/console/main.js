@@ -1,6 +1,5 @@
 // Where it begins: who is signed in, which page an address means, what stands around the page.
 
-import "./theme.js";
 import { theme, nextTheme } from "./theme.js";
 import { h, fill } from "./dom.js";
 import { session, signOut, get, part } from "./api.js";
@@ -41,13 +40,18 @@ let leaving = new AbortController();
 let shell = null;
 let names = new Map();
 
-/** A part of an address; one that nobody can have made here is taken as it is. */
+/**
+ * A part of an address; one that nobody can have made here is taken as it is. Dots are nothing: in the path of a call they
+ * would lead to something else than what the page is about.
+ */
 function decoded(words) {
+  let read = words;
   try {
-    return decodeURIComponent(words);
+    read = decodeURIComponent(words);
   } catch {
-    return words;
+    // It is taken as it is.
   }
+  return read === "." || read === ".." ? "" : read;
 }
 
 /** `#/ACCOUNT/PAGE/…?NAME=VALUE` taken apart. */
@@ -103,7 +107,7 @@ function frame() {
   const main = h("main", { id: "main", tabindex: -1 });
   const nav = h("nav", { "aria-label": "Pages" });
   const accountName = h("span.account-name");
-  const themeButton = button(themeWords(theme()), () => fill(themeButton, ...themeWords(nextTheme())), { class: "bare", title: "Light, dark, or as the system says" });
+  const themeButton = button(themeWords(theme()), nextTheme, { class: "bare", title: "Light, dark, or as the system says" });
   fill(app,
     h("a.skip", { href: "#main", on: { click: (event) => { event.preventDefault(); main.focus(); } } }, "Skip to the page"),
     h("header.top",
@@ -122,6 +126,7 @@ function frame() {
   return {
     main,
     isMoved: false,
+    showTheme: () => fill(themeButton, themeWords(theme())),
     at(account, id) {
       fill(nav, PAGES.map(([page, title]) =>
         h("a", { href: `#/${part(account)}/${page}`, "aria-current": page === id ? "page" : null }, title)));
@@ -144,6 +149,7 @@ const themeWords = (choice) => {
 };
 
 window.addEventListener("hashchange", show);
+window.addEventListener("theme", () => shell?.showTheme());
 window.addEventListener("signed-out", ({ detail }) => {
   names = new Map();
   document.querySelectorAll("dialog").forEach((dialog) => dialog.close());

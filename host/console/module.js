@@ -2,7 +2,7 @@
 
 import { h, region } from "./dom.js";
 import { call, get, part, query, session, Problem } from "./api.js";
-import { action, badge, check, choice, code, complain, confirmed, empty, facts, field, head, loaded, pairs, panel, table, text, toast } from "./parts.js";
+import { action, badge, check, choice, code, complainAt, confirmed, empty, facts, field, head, loaded, pairs, panel, repeat, table, text, toast } from "./parts.js";
 import { moduleState, report, uploadForm } from "./modules.js";
 import { days } from "./charts.js";
 import { ago, bytes, clock, number, plural, sentence, short, shortId, us } from "./words.js";
@@ -115,25 +115,19 @@ function versionList(page, found, rows, path, again) {
 }
 
 function ownerForm(found, path, again) {
-  const limits = new Map(LIMITS.map(([key, label]) => [key, field(label, text({ type: "number", min: 0, value: found.limits?.[key] ?? "", placeholder: "the operator's" }), { optional: true })]));
+  const limits = new Map(LIMITS.map(([key, label]) => [`limits.${key}`, field(label, text({ type: "number", min: 0, value: found.limits?.[key] ?? "", placeholder: "the operator's" }), { optional: true })]));
   const settings = pairs("Settings", found.settings, { help: "Texts that the component asks for by their names." });
   const offered = check("Offer it to the accounts below", { checked: found.offered });
   const submit = async (event) => {
     event.preventDefault();
     for (const made of limits.values()) made.complain(null);
-    const given = [...limits].map(([key, made]) => [key, made.querySelector("input").value]).filter(([, value]) => value !== "");
+    const given = LIMITS.map(([key]) => [key, limits.get(`limits.${key}`).querySelector("input").value]).filter(([, value]) => value !== "");
     try {
       await call("PATCH", path(), { data: { limits: Object.fromEntries(given.map(([key, value]) => [key, Number(value)])), settings: settings.values(), offered: offered.box.checked } });
       toast("Saved");
       again();
     } catch (error) {
-      let left = true;
-      for (const [key, words] of error.fields ?? []) {
-        const made = limits.get(key.replace("limits.", ""));
-        made?.complain(words);
-        if (made) left = false;
-      }
-      if (left) complain(error);
+      complainAt(limits, error);
     }
   };
   return h("form.form", { on: { submit }, novalidate: true }, h("div.row", [...limits.values()]), settings, offered, h("div.actions", h("button", { type: "submit" }, "Save")));
@@ -185,8 +179,7 @@ function logView(page, path) {
     }
   };
   level.addEventListener("change", look);
-  const timer = setInterval(() => { if (!document.hidden && !element.contains(document.activeElement)) look(); }, LOG_EVERY_MS);
-  page.signal.addEventListener("abort", () => clearInterval(timer));
+  repeat(look, LOG_EVERY_MS, element, page.signal);
   look();
   return [h("div.filters", level), element];
 }

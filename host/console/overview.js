@@ -2,7 +2,7 @@
 
 import { h, region } from "./dom.js";
 import { call, get, part, session } from "./api.js";
-import { action, badge, empty, head, panel, problem, skeleton, table, toast } from "./parts.js";
+import { action, badge, empty, head, panel, problem, repeat, skeleton, table, toast } from "./parts.js";
 import { latency, minutes } from "./charts.js";
 import { ms, number, sentence } from "./words.js";
 
@@ -20,9 +20,7 @@ export async function overview(page) {
     }
   }
   await look();
-  // Whoever has the keyboard in it is left in peace.
-  const timer = setInterval(() => { if (!document.hidden && !element.contains(document.activeElement)) look(); }, EVERY_MS);
-  page.signal.addEventListener("abort", () => clearInterval(timer));
+  repeat(look, EVERY_MS, element, page.signal);
   return [
     head("Overview", isAll ? "All accounts, the last hour." : "This account, the last hour.",
       h("a.button", { href: page.link("playground") }, "Playground"), h("a.button.main", { href: page.link("hooks", "new") }, "New hook")),
@@ -61,7 +59,7 @@ async function drawn(page, isAll, look) {
   ];
 }
 
-const hookLink = (page, hook) => h("a", { href: `#/${hook.account_id}/hooks/${hook.id}` }, hook.name || hook.id);
+const hookLink = (page, hook) => h("a", { href: `#/${[hook.account_id, "hooks", hook.id].map(part).join("/")}` }, hook.name || hook.id);
 
 /** A tenant's module, `account/name`, is on its account's pages. */
 function moduleLink(page, id) {
@@ -79,7 +77,7 @@ const switchedOff = (page, hooks, look) => table("Hooks that are switched off", 
   { name: "Hook", cell: (hook) => hookLink(page, hook) },
   { name: "Why", class: "long", cell: ({ disable_reason: reason }) => reason },
   { name: "", class: "end", cell: (hook) => action("Enable", async () => {
-    await call("PATCH", `accounts/${hook.account_id}/webhooks/${hook.id}`, { data: { enabled: true } });
+    await call("PATCH", `accounts/${part(hook.account_id)}/webhooks/${part(hook.id)}`, { data: { enabled: true } });
     toast(`${hook.name || "The hook"} is enabled`);
     await look();
   }, { class: "small", label: `Enable ${hook.name || hook.id}` }) },

@@ -60,6 +60,15 @@ export function complain(error) {
   toast(error instanceof Problem ? error.words.join(" ") : `The console failed: ${error.message}`, "bad");
 }
 
+/** Says what is wrong at the fields that it is wrong with, by their names; for a moment, when it is with none of them. */
+export function complainAt(fields, error) {
+  const left = [...(error.fields ?? [])].filter(([name, words]) => {
+    fields.get(name)?.complain(words);
+    return !fields.has(name);
+  });
+  if (left.length || !error.fields?.size) complain(error);
+}
+
 /**
  * A table that turns into cards where there is no room.
  * @param columns `{name, cell(row), class}`; the first is what a row is called
@@ -127,6 +136,22 @@ export function loaded(load, show, lines) {
   return element;
 }
 
+/**
+ * Calls `look` every so often until the page is left: not while nobody sees it, while the look before goes on, or while
+ * somebody has the keyboard in what it draws.
+ */
+export function repeat(look, everyMs, element, signal) {
+  let isLooking = false;
+  const timer = setInterval(async () => {
+    if (isLooking || document.hidden || element.contains(document.activeElement)) return;
+    isLooking = true;
+    await look();
+    isLooking = false;
+  }, everyMs);
+  if (signal.aborted) clearInterval(timer);
+  signal.addEventListener("abort", () => clearInterval(timer));
+}
+
 let numbers = 0;
 
 /** A field with its label, what it means, and room for what is wrong with it. */
@@ -147,11 +172,13 @@ export function field(label, control, options = {}) {
 }
 
 export const text = (attributes = {}) => h("input", { type: "text", autocomplete: "off", spellcheck: "false", ...attributes });
-export const choice = (options, attributes = {}) =>
-  h("select", attributes, options.map((option) => {
-    const [value, words] = Array.isArray(option) ? option : [option, option];
-    return h("option", { value }, words);
-  }));
+/** One of some values. A value that is none of them is offered too: else saving a form would lose it. */
+export function choice(options, attributes = {}) {
+  const offered = options.map((option) => (Array.isArray(option) ? option : [option, option]));
+  const given = attributes.value;
+  if (given && !offered.some(([value]) => value === given)) offered.push([given, given]);
+  return h("select", attributes, offered.map(([value, words]) => h("option", { value }, words)));
+}
 
 export function check(label, attributes = {}, help) {
   const box = h("input", { type: "checkbox", ...attributes });

@@ -122,9 +122,9 @@ function preview(page, hooks, events) {
     const hook = fitting.find(({ id }) => id === which.value);
     const event = events.find(({ hook_event: name }) => hook.hook === "all" || name === hook.hook);
     const data = { payload: event.payload, ...(hook.hook === "all" ? { event: event.hook_event } : {}) };
-    draw(loaded(async () => (await call("POST", page.path(`webhooks/${hook.id}/preview`), { data, signal: page.signal })).data, (made) => (made.method
+    draw(loaded(async () => (await call("POST", page.path(`webhooks/${part(hook.id)}/preview`), { data, signal: page.signal })).data, (made) => (made.method
       ? [h("p.request-line", h("strong", made.method), " ", h("span.uri", made.uri)), h("dl.headers", Object.entries(made.headers).map(([name, value]) => h("div", h("dt", name), h("dd", value)))),
-        made.body && code(made.body, "Body of the request"), made.transform && h("p.faint", `Through ${made.transform.module} ${made.transform.version}, ${number(made.transform.fuel)} fuel.`)]
+        made.body && code(made.body, "Body of the request"), made.transform && h("p.faint", `Through ${made.transform.module} ${made.transform.version}: ${number(made.transform.fuel)} fuel, charged as any call of it.`)]
       : empty(made.dropped ? "The hook's transform drops it" : "No request can be made", made.problem)), 3));
   };
   which.addEventListener("change", look);

@@ -1,16 +1,18 @@
-// Settings: when hooks are switched off, of the account and of the system; and how the console looks.
+// Settings: when hooks are switched off, of the account and of the system; what its modules may use; and how the console looks.
 
 import { h } from "./dom.js";
 import { call, get, session } from "./api.js";
-import { choice, complain, facts, field, head, loaded, panel, text, toast } from "./parts.js";
+import { limits } from "./limits.js";
+import { choice, complainAt, facts, field, head, loaded, panel, text, toast } from "./parts.js";
 import { setTheme, theme } from "./theme.js";
 import { number } from "./words.js";
 
 export function settings(page) {
   const look = choice([["system", "as the system says"], ["light", "light"], ["dark", "dark"]], { value: theme(), on: { change: () => setTheme(look.value) } });
   return [
-    head("Settings", "When hooks that fail are switched off, and how the console looks."),
+    head("Settings", "When hooks that fail are switched off, what modules may use, and how the console looks."),
     panel("When this account's hooks are switched off", loaded(() => get(page.path("configs/webhooks"), page.signal), (config, again) => form(config, page.path("configs/webhooks"), again, false))),
+    panel("What this account's modules may use", loaded(() => get(page.path("configs/webhook_modules"), page.signal), (config, again) => limits(page, config, again))),
     session.isOperator && panel("The system's", loaded(() => get("system_configs/webhooks", page.signal), (config, again) => form(config, "system_configs/webhooks", again, true))),
     panel("The console", h("div.form", field("Colours", look)), facts([
       ["Signed in as", `${session.name}${session.isOperator ? ", the operator" : ""}`],
@@ -41,12 +43,7 @@ function form(config, path, again, isSystem) {
       toast("Saved; it counts on every node within a second");
       again();
     } catch (error) {
-      let left = true;
-      for (const [key, words] of error.fields ?? []) {
-        fields.get(key)?.complain(words);
-        if (fields.has(key)) left = false;
-      }
-      if (left) complain(error);
+      complainAt(fields, error);
     }
   };
   return h("form.form", { on: { submit }, novalidate: true },

@@ -32,6 +32,6 @@ export function signInPage(done) {
       h("h1", "Sign in"),
       said, keyField, go,
       h("details", h("summary", "Where is my key?"),
-        h("p", "Whoever made your account was shown one. The operator's was printed when the host first started; "),
-        h("p", "with one key, more are made under Accounts."))));
+        h("p", "Whoever made your account was shown one; the operator's was printed when the host first started."),
+        h("p", "Whoever has a key makes more under Accounts."))));
 }

@@ -3,28 +3,38 @@
 const STORED = "hookbox.theme";
 const CHOICES = ["system", "light", "dark"];
 
-export function theme() {
-  const stored = localStorage.getItem(STORED);
-  return CHOICES.includes(stored) ? stored : "system";
+let chosen = read();
+
+export const theme = () => chosen;
+
+/** What was said here; a browser that keeps nothing for pages has none. */
+function read() {
+  try {
+    const stored = localStorage.getItem(STORED);
+    return CHOICES.includes(stored) ? stored : "system";
+  } catch {
+    return "system";
+  }
 }
 
 export function setTheme(choice) {
-  if (choice === "system") localStorage.removeItem(STORED);
-  else localStorage.setItem(STORED, choice);
+  chosen = choice;
+  try {
+    if (choice === "system") localStorage.removeItem(STORED);
+    else localStorage.setItem(STORED, choice);
+  } catch {
+    // It counts until the page is loaded anew.
+  }
   apply();
 }
 
 /** The one after this: for a button. */
-export function nextTheme() {
-  const next = CHOICES[(CHOICES.indexOf(theme()) + 1) % CHOICES.length];
-  setTheme(next);
-  return next;
-}
+export const nextTheme = () => setTheme(CHOICES[(CHOICES.indexOf(chosen) + 1) % CHOICES.length]);
 
 function apply() {
-  const choice = theme();
-  if (choice === "system") document.documentElement.removeAttribute("data-theme");
-  else document.documentElement.setAttribute("data-theme", choice);
+  if (chosen === "system") document.documentElement.removeAttribute("data-theme");
+  else document.documentElement.setAttribute("data-theme", chosen);
+  window.dispatchEvent(new CustomEvent("theme"));
 }
 
 apply();

@@ -139,8 +139,8 @@ pub struct Api {
     pub places: Semaphore,
     /// What happens, for those who look on.
     pub live: Live,
-    /// Who looks on at once: `api.live_clients_max`.
-    pub listeners: Arc<Semaphore>,
+    /// Who looks on.
+    pub listeners: live::Listeners,
     /// Cancelled when the host stops.
     pub stopping: CancellationToken,
     /// How answers and notices name this node.

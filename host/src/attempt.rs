@@ -141,6 +141,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All of them, in their order.
+    pub const ALL: [Fault; 8] = [
+        Fault::NameLookup,
+        Fault::AddressRefused,
+        Fault::Connection,
+        Fault::Tls,
+        Fault::Timeout,
+        Fault::BadAnswer,
+        Fault::TransformFailed,
+        Fault::BadRequest,
+    ];
+
     /// The word in records and counters.
     pub fn as_str(self) -> &'static str {
         match self {

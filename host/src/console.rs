@@ -17,10 +17,12 @@ use axum::{
 use include_dir::{Dir, include_dir};
 use ring::digest::{Context, SHA256};
 
+use crate::api::front;
+
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/console");
 
 /// What the page may do: run and load what is here, call what is here.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
                       form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 /// Stands in the page where its files are.
 const FOLDER_MARK: &str = "{folder}";
@@ -64,7 +66,8 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 async fn page(headers: HeaderMap) -> Response {
     let tag = format!("\"{}\"", PAGE.digest);
-    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
+    let known = known.is_some_and(|known| front::names(known, &tag));
     let cached = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, tag)];
     match known {
         true => (StatusCode::NOT_MODIFIED, cached).into_response(),

@@ -1,9 +1,10 @@
 //! Stage 4, fire: one firing to its end.
 //!
-//! The cast: [`Firer`] makes tries of firings; [`transform`] says what a hook's transform may make of one, [`request`] says
-//! what goes out, [`client`] sends it, [`retry`] judges what came back; [`lanes`] and [`places`] keep hooks and accounts
-//! ([`shares`]) from taking each other's places; [`scheduler`] brings back what was stored, each hook in its [turn](turns);
-//! [`leases`] keeps what this process has under way its own; [`quota`] bounds what an account has waiting.
+//! The cast: [`Firer`] takes a firing to its end, try by try. Of one try (`trying.rs`), [`transform`] says what a hook's transform
+//! may make of it, [`request`] says what goes out, [`client`] sends it, [`retry`] judges what came back; [`lanes`] and
+//! [`places`] keep hooks and accounts ([`shares`]) from taking each other's places; [`scheduler`] brings back what was stored,
+//! each hook in its [turn](turns); [`leases`] keeps what this process has under way its own; [`quota`] bounds what an account
+//! has waiting.
 //!
 //! The life of a firing: matched, it is tried at once. It ends with the row of its last attempt committed; or it is
 //! stored, to be tried later by whichever process claims it: because it failed and may be retried, because it is still
@@ -32,6 +33,7 @@ pub mod scheduler;
 pub mod shares;
 pub mod signature;
 mod telling;
+mod trying;
 pub mod turns;
 pub mod webhook_id;
 
@@ -42,36 +44,29 @@ use std::{
 };
 
 use metrics::counter;
-use opentelemetry::trace::SpanKind;
-use tokio::{sync::Notify, time::Instant};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 pub use self::preview::Preview;
 use self::{
-    client::{Client, Exchanged},
+    client::Client,
     lanes::{Lanes, Permit},
     leases::{Held, Leases},
     places::{Full, Origin},
     quota::Quota,
     retry::Verdict,
-    signature::Secret,
     telling::canonical_line,
-    transform::Rewritten,
-    transforming::ToSend,
 };
 use crate::{
-    attempt::{Attempt, Fault, Outcome, Phases, SentRequest, disabler::Disabler, log::AttemptLog, record},
+    attempt::{Attempt, Outcome, disabler::Disabler, log::AttemptLog, record},
     clock::Clock,
     hook::{Hook, table::HookTable},
     live::Live,
     message::{Firing, LeaseToken, Target, UnixMs},
     module::Modules,
     settings::FiringSettings,
-    store::{
-        Entry, FiringChange, StoreError,
-        secrets::{HostKey, SecretError},
-    },
-    telemetry::{meters::meters, spans::Spans, trace_context::TraceContext},
+    store::{Entry, FiringChange, StoreError, secrets::HostKey},
+    telemetry::{meters::meters, spans::Spans},
 };
 
 /// Makes tries of firings, each until it has ended or is stored.
@@ -315,108 +310,6 @@ impl Firer {
             }
         }
         Ok(())
-    }
-
-    /// Has the hook's transform look at it, makes the request, sends it, and says what happened; nothing is judged yet.
-    async fn tried(&self, firing: &Firing, hook: &Hook) -> Attempt {
-        let (at_ms, began) = (self.clock.now_ms(), Instant::now());
-        let timeout = self.timeout(hook);
-        let mut span = self.spans.below(firing.event.trace, "attempt", SpanKind::Client);
-        let trace = span.context().or(firing.event.trace);
-        let (to_send, transform) = match hook.rare.as_ref().and_then(|rare| rare.transform.as_ref()) {
-            None => (None, None),
-            Some(wanted) => {
-                let (to_send, run) = self.transformed(firing, hook, wanted, timeout).await;
-                (Some(to_send), Some(Box::new(run)))
-            }
-        };
-        let (sent, uri, outcome, phases) = match to_send {
-            None => {
-                let (sent, outcome, phases) = self.send(firing, hook, None, (at_ms, trace), timeout).await;
-                (sent, None, outcome, phases)
-            }
-            Some(ToSend::Rewritten(rewritten)) => {
-                let rest = timeout.saturating_sub(began.elapsed());
-                let (sent, outcome, phases) = self.send(firing, hook, Some(&rewritten), (at_ms, trace), rest).await;
-                (sent, Some(rewritten.uri), outcome, phases)
-            }
-            Some(ToSend::Nothing(outcome)) => (SentRequest::default(), None, outcome, Phases::default()),
-        };
-        let try_number = firing.tries + 1;
-        // What a transform made of it is no payload to send again: that goes through the transform anew.
-        let shown = transform.is_none() && request::shows_payload(hook, &sent);
-        let attempt = Attempt {
-            id: Attempt::new_id(at_ms),
-            webhook_id: firing.id.clone(),
-            account: hook.account.clone(),
-            hook: hook.id.clone(),
-            hook_event: firing.event.hook_event.clone(),
-            module: firing.event.module.clone(),
-            at_ms,
-            try_number,
-            uri: uri.unwrap_or_else(|| hook.uri.to_string()),
-            request: sent,
-            outcome,
-            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            phases,
-            trace,
-            next_try_ms: None,
-            retries_left: retry::retries_left(hook, try_number),
-            payload: (!shown).then(|| Arc::clone(&firing.event)),
-            transform,
-        };
-        telling::describe(&mut span, &attempt);
-        attempt
-    }
-
-    /// Makes the request and sends it. A request that cannot be made is an outcome too: what is wrong is in the hook.
-    async fn send(
-        &self,
-        firing: &Firing,
-        hook: &Hook,
-        rewritten: Option<&Rewritten>,
-        (at_ms, trace): (UnixMs, Option<TraceContext>),
-        timeout: Duration,
-    ) -> (SentRequest, Outcome, Phases) {
-        let unmade = |fault, detail| (SentRequest::default(), Outcome::Failed { fault, detail }, Phases::default());
-        let secrets = match self.secrets(hook, at_ms) {
-            Ok(secrets) => secrets,
-            Err(error) => {
-                let detail = format!("the hook's secret cannot be opened ({error}); set a new one");
-                return unmade(Fault::BadRequest, detail);
-            }
-        };
-        let with = request::Firing {
-            id: &firing.id,
-            cluster_id: &self.cluster_id,
-            now_ms: at_ms,
-            secrets: &secrets,
-            rewritten,
-            body_bytes_max: usize::try_from(self.settings.body_bytes_max).unwrap_or(usize::MAX),
-            trace,
-        };
-        let (prepared, sent) = match request::prepare(hook, &firing.event, with) {
-            Ok(request) => request,
-            Err(too_long) => {
-                let fault = if rewritten.is_some() { Fault::TransformFailed } else { Fault::BadRequest };
-                return unmade(fault, too_long.to_string());
-            }
-        };
-        let Exchanged { outcome, phases, .. } = self.client.send(prepared, timeout).await;
-        (sent, outcome, phases)
-    }
-
-    /// How long a try of the hook may take, its transform included.
-    fn timeout(&self, hook: &Hook) -> Duration {
-        let own_ms = hook.rare.as_ref().and_then(|rare| rare.timeout_ms).map(u64::from);
-        let timeout_ms = own_ms.unwrap_or(self.settings.request_timeout_ms).min(self.settings.request_timeout_ms_max);
-        Duration::from_millis(timeout_ms)
-    }
-
-    /// The secrets that the hook's requests are signed with at this time, newest first.
-    fn secrets(&self, hook: &Hook, at_ms: UnixMs) -> Result<Vec<Secret>, SecretError> {
-        let valid = hook.secrets.iter().filter(|secret| secret.until_ms.is_none_or(|until| at_ms < until));
-        valid.map(|sealed| self.key.open(&hook.id, sealed).map(Secret::from)).collect()
     }
 
     /// The hook as it is at this moment, when it may fire.

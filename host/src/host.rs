@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::{parts::Supervisors, stages::Stages};
 use crate::{
     account::user_directory::UserDirectory,
-    api::{self, Api, auth::Guesses, token::Tokens},
+    api::{self, Api, auth::Guesses, live::Listeners, token::Tokens},
     broker::Broker,
     changes::Follower,
     clock::Clock,
@@ -344,7 +344,7 @@ fn api(settings: &Settings, stages: &Stages, outside: Outside, ends: Ends, clock
         guesses: Guesses::new(settings.api.auth_failures_per_min),
         places: Semaphore::new(usize::try_from(settings.api.requests_max).unwrap_or(Semaphore::MAX_PERMITS)),
         live: stages.live.clone(),
-        listeners: Arc::new(Semaphore::new(usize::try_from(settings.api.live_clients_max).unwrap_or(1))),
+        listeners: Listeners::new(&settings.api),
         stopping,
         node: stages.node.clone(),
         clock,

@@ -10,6 +10,7 @@
 
 pub mod kind;
 pub mod bindings;
+pub mod built_in;
 pub mod engine;
 pub mod compiler;
 pub mod compile_helper;

@@ -30,7 +30,6 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::join_all};
-use metrics::counter;
 use opentelemetry::trace::SpanKind;
 use tracing::Instrument;
 
@@ -365,8 +364,8 @@ impl Pipeline {
 
     /// Counts and logs what was decided.
     fn settled(&self, source: Source, settlement: Settlement) -> Settlement {
-        let (source, word) = (source.as_str(), settlement.as_str());
-        counter!("hookbox_messages_settled_total", "source" => source, "settlement" => word).increment(1);
+        meters().settled(source, &settlement);
+        let source = source.as_str();
         match &settlement {
             Settlement::Ack { events, firings } => tracing::debug!(source, events, firings, "message settled"),
             Settlement::Discard(reason) => tracing::warn!(source, %reason, "message discarded: it can never work"),

@@ -12,6 +12,7 @@ pub mod audit;
 pub(crate) mod behaviour;
 pub mod bound_bindings;
 mod columns;
+mod disabling;
 pub mod entry;
 pub mod error;
 mod group_plan;

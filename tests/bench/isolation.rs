@@ -11,11 +11,11 @@ use hookbox::{
     account::AccountTree,
     module::{
         bindings::hookbox::webhook::types as wit,
+        built_in::BUILT_IN,
         compile_helper::CompileHelper,
         compiler::Compiler,
         engine::Engines,
         guest::{GuestLimits, Surroundings},
-        registry::BUILT_IN,
         sandbox::Prepared,
     },
     settings::Settings,

@@ -12,8 +12,7 @@ use std::{fs, net::SocketAddr, path::Path, process::ExitCode, time::Duration};
 use hookbox_tests::{
     amqp::Amqp,
     broker::{Broker, Vhost},
-    eventually::eventually,
-    rig::{self, CountingReceiver, Figures, Program, hookbox, median},
+    rig::{self, CountingReceiver, DEADLINE, Figures, Program, QUEUE, hookbox, median},
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -22,13 +21,10 @@ use tokio::{io::AsyncReadExt, net::TcpListener};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const QUEUE: &str = "hookbox";
 /// Accounts, each with one hook.
 const HOOKS: usize = 20;
 /// Of these, hooks whose receiver hangs.
 const HANGING: usize = 2;
-/// For a run to move all its messages.
-const DEADLINE: Duration = Duration::from_secs(300);
 
 fn main() -> ExitCode {
     if rig::is_receiver() {
@@ -116,19 +112,8 @@ async fn throughput(tenth: Tenth, plan: &Plan, vhost: &Vhost) -> (Figures, f64) 
     scene.start().await.kill();
     let accounts = accounts();
     let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
-    let amqp = Amqp::connect(vhost).await;
-    rig::load_of(&amqp, &accounts, plan.messages).await;
-    eventually("the queue to hold the load", async || match amqp.ready(QUEUE).await {
-        Some(ready) if u64::from(ready) == plan.messages => Ok(()),
-        other => Err(other),
-    })
-    .await;
-    let running = scene.start().await;
-    let before = running.cpu_time();
-    let figures = scene.others.expect(of_others(plan.messages), DEADLINE).await;
-    let cpu_us = (running.cpu_time() - before).as_secs_f64() * 1e6 / plan.messages as f64;
-    running.kill();
-    (figures, cpu_us)
+    rig::fill(vhost, &accounts, plan.messages).await;
+    rig::taken(scene.start().await, plan.messages, &scene.others, of_others(plan.messages)).await
 }
 
 /// Messages are published evenly to a host that runs.

@@ -1,35 +1,21 @@
 //! The whole path against the floor: how many messages a second from RabbitMQ to one receiver, and how much later at
-//! half that load; with the store in SQLite, and in PostgreSQL. All consume a quorum queue that was filled before they start; runs alternate, so that what else the
-//! machine does meets all.
+//! half that load; with the store in SQLite, and in PostgreSQL. All consume a quorum queue that was filled before they
+//! start; runs alternate, so that what else the machine does meets all.
 //!
 //! `cargo bench` runs it with the arguments after `--`:
 //! `--messages N` a run, `--pairs N` of runs, `--prefetch N`, `--floor-only`.
 #![allow(clippy::print_stdout, clippy::panic)]
 
-#[path = "floor.rs"]
-mod floor;
-
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use hookbox_tests::amqp::Amqp;
 use hookbox_tests::broker::{Broker, Vhost};
 use hookbox_tests::database::Database;
-use hookbox_tests::eventually::eventually;
-use hookbox_tests::rig::{self, CountingReceiver, Figures, Program, hookbox, median};
-use hookbox_tests::samples::ACCOUNT;
-use serde_json::json;
-use tempfile::TempDir;
+use hookbox_tests::rig::{self, Consumer, CountingReceiver, DEADLINE, Figures, Floor, HostPlan, hookbox, median};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const QUEUE: &str = "hookbox";
-
-/// For a run to move all its messages.
-const DEADLINE: Duration = Duration::from_secs(300);
 
 /// A middle latency over this says that messages pile up, not how long one takes.
 const BACKLOG: Duration = Duration::from_millis(20);
@@ -44,12 +30,8 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    if let [command, amqp_url, queue, target, prefetch] = &arguments[..]
-        && command == "floor"
-    {
-        let prefetch = prefetch.parse().expect("a number");
-        let (amqp_url, queue, target) = (amqp_url.clone(), queue.clone(), target.clone());
-        runtime.block_on(floor::run(floor::Floor { amqp_url, queue, target, prefetch }));
+    if let Some(floor) = Floor::of(&arguments) {
+        runtime.block_on(floor.run());
         return ExitCode::SUCCESS;
     }
     let plan = Plan::from(&arguments);
@@ -144,19 +126,8 @@ fn print_ratio(name: &str, floor: &[f64], hookbox: &[f64]) {
 /// The queue is filled while nobody consumes; counted is from the first to the last arrival.
 async fn throughput(side: Side, plan: &Plan, vhost: &Vhost) -> Figures {
     let receiver = CountingReceiver::start().await;
-    let consumer = Consumer::new(side, plan, vhost, &receiver).await;
-    let amqp = Amqp::connect(vhost).await;
-    rig::load(&amqp, plan.messages).await;
-    eventually("the queue to hold the load", async || match amqp.ready(QUEUE).await {
-        Some(ready) if u64::from(ready) == plan.messages => Ok(()),
-        other => Err(other),
-    })
-    .await;
-    let running = consumer.start().await;
-    let before = running.cpu_time();
-    let figures = receiver.expect(plan.messages, DEADLINE).await;
-    let cpu_us = (running.cpu_time() - before).as_secs_f64() * 1e6 / plan.messages as f64;
-    running.kill();
+    let consumer = made_ready(side, plan, vhost, &receiver).await;
+    let (figures, cpu_us) = consumer.throughput(vhost, plan.messages, &receiver).await;
     println!("  {side:?}: {cpu_us:.1} us of processor a message");
     figures
 }
@@ -164,7 +135,7 @@ async fn throughput(side: Side, plan: &Plan, vhost: &Vhost) -> Figures {
 /// Messages are published evenly to a consumer that runs.
 async fn latency(side: Side, plan: &Plan, rate: f64, vhost: &Vhost) -> Figures {
     let receiver = CountingReceiver::start().await;
-    let running = Consumer::new(side, plan, vhost, &receiver).await.start().await;
+    let running = made_ready(side, plan, vhost, &receiver).await.start().await;
     let amqp = Amqp::connect(vhost).await;
     let published = rig::load_at(&amqp, rate, LATENCY_SPAN).await;
     let figures = receiver.expect(published, DEADLINE).await;
@@ -172,69 +143,12 @@ async fn latency(side: Side, plan: &Plan, rate: f64, vhost: &Vhost) -> Figures {
     figures
 }
 
-/// A side made ready: its queue is declared and bound, and it does not run.
-enum Consumer {
-    Floor { arguments: [String; 5] },
-    Hookbox { folder: TempDir },
-}
-
-impl Consumer {
-    async fn new(side: Side, plan: &Plan, vhost: &Vhost, receiver: &CountingReceiver) -> Consumer {
-        match side {
-            Side::Floor => {
-                rig::declare_queue(&Amqp::connect(vhost).await, QUEUE).await;
-                let prefetch = plan.prefetch.to_string();
-                let arguments = ["floor".to_owned(), vhost.url(), QUEUE.to_owned(), receiver.url(), prefetch];
-                Consumer::Floor { arguments }
-            }
-            Side::Hookbox | Side::HookboxOnPostgres => {
-                let folder = tempfile::Builder::new().prefix("hookbox-bench-").tempdir().expect("a temporary folder");
-                let store = match side {
-                    Side::HookboxOnPostgres => Database::new().await.url(),
-                    _ => format!("sqlite:{}", folder.path().join("hookbox.db").display()),
-                };
-                write_settings(folder.path(), &store, plan, vhost);
-                import_hook(folder.path(), &receiver.url());
-                let consumer = Consumer::Hookbox { folder };
-                // The host declares its queue when it starts, with arguments of its own.
-                consumer.start().await.kill();
-                consumer
-            }
-        }
-    }
-
-    async fn start(&self) -> Program {
-        match self {
-            Consumer::Floor { arguments } => Program::start(std::env::current_exe().expect("this program"), arguments),
-            Consumer::Hookbox { folder } => rig::serve(folder.path()).await,
-        }
-    }
-}
-
-fn write_settings(folder: &Path, store: &str, plan: &Plan, vhost: &Vhost) {
-    let settings = format!(
-        "[api]\nlisten = \"127.0.0.1:0\"\n\n\
-         [store]\nurl = \"{store}\"\nkey_file = {:?}\n\n\
-         [modules]\ncache_dir = {:?}\n\n\
-         [amqp]\nurl = \"{}\"\nqueue = \"{QUEUE}\"\nprefetch = {}\n\n\
-         [firing]\nallow_addresses = [\"127.0.0.0/8\"]\n\n\
-         [telemetry]\nlog = \"warn\"\n",
-        folder.join("hookbox.key"),
-        folder.join("module-cache"),
-        vhost.url(),
-        plan.prefetch
-    );
-    fs::write(folder.join("hookbox.toml"), settings).expect("the folder can be written to");
-}
-
-fn import_hook(folder: &Path, uri: &str) {
-    let documents = json!([
-        {"_id": ACCOUNT, "pvt_type": "account", "name": "bench", "pvt_tree": []},
-        {
-            "_id": "0123456789abcdef0123456789abcdef", "pvt_type": "webhook", "pvt_account_id": ACCOUNT, "name": "bench",
-            "uri": uri, "hook": "channel_create", "http_verb": "post", "format": "json", "enabled": true,
-            "max_in_flight": 1000,
-        },
-    ]);
-    rig::import(folder, &documents);
+async fn made_ready(side: Side, plan: &Plan, vhost: &Vhost, receiver: &CountingReceiver) -> Consumer {
+    let store = match side {
+        Side::Floor => return Consumer::floor(vhost, plan.prefetch, receiver).await,
+        Side::Hookbox => None,
+        Side::HookboxOnPostgres => Some(Database::new().await.url()),
+    };
+    let host = HostPlan { store, telemetry: "log = \"warn\"\n".to_owned(), keeps_log: false };
+    Consumer::host(vhost, plan.prefetch, receiver, host).await
 }

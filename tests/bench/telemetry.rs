@@ -5,31 +5,13 @@
 //! `cargo bench` runs it with the arguments after `--`: `--messages N` a run, `--rounds N`, `--prefetch N`.
 #![allow(clippy::print_stdout, clippy::panic)]
 
-#[path = "floor.rs"]
-mod floor;
-
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use hookbox_tests::amqp::Amqp;
 use hookbox_tests::broker::{Broker, Vhost};
-use hookbox_tests::eventually::eventually;
-use hookbox_tests::rig::{self, CountingReceiver, Program, hookbox, median};
-use hookbox_tests::samples::ACCOUNT;
-use serde_json::json;
+use hookbox_tests::rig::{self, Consumer, CountingReceiver, Floor, HostPlan, hookbox, median};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-const QUEUE: &str = "hookbox";
-
-/// For a run to move all its messages.
-const DEADLINE: Duration = Duration::from_secs(300);
-
-/// Keeps the log of the program in a file, as a service manager would.
-const LOGGING: &str = r#"log="$1"; shift; exec "$@" 2>"$log""#;
 
 fn main() -> ExitCode {
     if rig::is_receiver() {
@@ -38,12 +20,8 @@ fn main() -> ExitCode {
     }
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    if let [command, amqp_url, queue, target, prefetch] = &arguments[..]
-        && command == "floor"
-    {
-        let prefetch = prefetch.parse().expect("a number");
-        let (amqp_url, queue, target) = (amqp_url.clone(), queue.clone(), target.clone());
-        runtime.block_on(floor::run(floor::Floor { amqp_url, queue, target, prefetch }));
+    if let Some(floor) = Floor::of(&arguments) {
+        runtime.block_on(floor.run());
         return ExitCode::SUCCESS;
     }
     if !hookbox().exists() {
@@ -54,7 +32,7 @@ fn main() -> ExitCode {
     let plan = Plan {
         messages: number("--messages", 50_000),
         rounds: number("--rounds", 5),
-        prefetch: number("--prefetch", 256),
+        prefetch: u16::try_from(number("--prefetch", 256)).expect("at most 65535"),
     };
     runtime.block_on(measure(&plan));
     ExitCode::SUCCESS
@@ -63,7 +41,7 @@ fn main() -> ExitCode {
 struct Plan {
     messages: u64,
     rounds: u64,
-    prefetch: u64,
+    prefetch: u16,
 }
 
 /// Who consumes, and what it tells.
@@ -114,77 +92,20 @@ async fn measure(plan: &Plan) {
 /// Messages a second from the first to the last arrival, and processor time a message, µs. The queue is filled before.
 async fn run(side: Side, plan: &Plan, vhost: &Vhost) -> (f64, f64) {
     let (receiver, collector) = (CountingReceiver::start().await, CountingReceiver::start().await);
-    let folder = tempfile::Builder::new().prefix("hookbox-bench-").tempdir().expect("a temporary folder");
-    let amqp = Amqp::connect(vhost).await;
-    if side == Side::Floor {
-        rig::declare_queue(&amqp, QUEUE).await;
-    } else {
-        write_settings(folder.path(), side, plan, vhost, &collector);
-        import_hook(folder.path(), &receiver.url());
-        // The host declares its queue when it starts, with arguments of its own.
-        serve(folder.path()).await.kill();
-    }
-    rig::load(&amqp, plan.messages).await;
-    eventually("the queue to hold the load", async || match amqp.ready(QUEUE).await {
-        Some(ready) if u64::from(ready) == plan.messages => Ok(()),
-        other => Err(other),
-    })
-    .await;
-    let running = match side {
-        Side::Floor => {
-            let arguments = ["floor".to_owned(), vhost.url(), QUEUE.into(), receiver.url(), plan.prefetch.to_string()];
-            Program::start(std::env::current_exe().expect("this program"), &arguments)
+    let telemetry = match side {
+        Side::Floor => None,
+        Side::Silent => Some("log = \"warn\"\nmetrics = false\n".to_owned()),
+        Side::Telling => Some(format!("log = \"warn\"\notlp_url = \"{}\"\n", collector.url())),
+        Side::TellingWithLines => Some(format!("log = \"info\"\notlp_url = \"{}\"\n", collector.url())),
+        Side::TellingAll => Some(format!("log = \"info\"\notlp_url = \"{}\"\ntrace_ratio = 1.0\n", collector.url())),
+    };
+    let consumer = match telemetry {
+        None => Consumer::floor(vhost, plan.prefetch, &receiver).await,
+        Some(telemetry) => {
+            let host = HostPlan { store: None, telemetry, keeps_log: true };
+            Consumer::host(vhost, plan.prefetch, &receiver, host).await
         }
-        _ => serve(folder.path()).await,
     };
-    let before = running.cpu_time();
-    let figures = receiver.expect(plan.messages, DEADLINE).await;
-    let cpu_us = (running.cpu_time() - before).as_secs_f64() * 1e6 / plan.messages as f64;
-    running.kill();
+    let (figures, cpu_us) = consumer.throughput(vhost, plan.messages, &receiver).await;
     (figures.rate(), cpu_us)
-}
-
-/// Starts the host, its log in a file.
-async fn serve(folder: &Path) -> Program {
-    let [log, settings] = ["hookbox.log", "hookbox.toml"].map(|name| folder.join(name).display().to_string());
-    let program = hookbox().display().to_string();
-    let arguments = ["-c", LOGGING, "sh", &log, &program, "serve", "--config", &settings];
-    let mut program = Program::start("sh", &arguments);
-    program.line_starting_with("ready").await;
-    program
-}
-
-fn write_settings(folder: &Path, side: Side, plan: &Plan, vhost: &Vhost, collector: &CountingReceiver) {
-    let told = match side {
-        Side::Floor | Side::Silent => "log = \"warn\"\nmetrics = false\n".to_owned(),
-        Side::Telling => format!("log = \"warn\"\notlp_url = \"{}\"\n", collector.url()),
-        Side::TellingWithLines => format!("log = \"info\"\notlp_url = \"{}\"\n", collector.url()),
-        Side::TellingAll => format!("log = \"info\"\notlp_url = \"{}\"\ntrace_ratio = 1.0\n", collector.url()),
-    };
-    let settings = format!(
-        "[api]\nlisten = \"127.0.0.1:0\"\n\n\
-         [store]\nurl = \"sqlite:{}\"\nkey_file = {:?}\n\n\
-         [modules]\ncache_dir = {:?}\n\n\
-         [amqp]\nurl = \"{}\"\nqueue = \"{QUEUE}\"\nprefetch = {}\n\n\
-         [firing]\nallow_addresses = [\"127.0.0.0/8\"]\n\n\
-         [telemetry]\n{told}",
-        folder.join("hookbox.db").display(),
-        folder.join("hookbox.key"),
-        folder.join("module-cache"),
-        vhost.url(),
-        plan.prefetch
-    );
-    fs::write(folder.join("hookbox.toml"), settings).expect("the folder can be written to");
-}
-
-fn import_hook(folder: &Path, uri: &str) {
-    let documents = json!([
-        {"_id": ACCOUNT, "pvt_type": "account", "name": "bench", "pvt_tree": []},
-        {
-            "_id": "0123456789abcdef0123456789abcdef", "pvt_type": "webhook", "pvt_account_id": ACCOUNT, "name": "bench",
-            "uri": uri, "hook": "channel_create", "http_verb": "post", "format": "json", "enabled": true,
-            "max_in_flight": 1000,
-        },
-    ]);
-    rig::import(folder, &documents);
 }

@@ -310,6 +310,29 @@ async function story() {
     await open("settings", "Settings", master);
     await main.getByText("The system's").waitFor();
   });
+
+  await part("an account above sets what an account's modules may use", async () => {
+    await open("settings", "Settings", account);
+    await page.getByLabel("Memory of a call, bytes").fill("1");
+    await expecting([/400/], async () => {
+      await press("Save the limits");
+      await main.locator(".wrong:visible").waitFor();
+    });
+    await page.getByLabel("Memory of a call, bytes").fill("");
+    await page.getByLabel("Fuel for a call").fill("5000000");
+    await press("Save the limits");
+    await main.getByText("Now: 5,000,000, set for this account").waitFor();
+    await look("limits", "settings", "Settings", account);
+  });
+
+  await part("an address with dots in it leads to no other call", async () => {
+    await expecting([/404/], async () => {
+      await page.goto(at(`hooks/..%2F..%2F${account}`));
+      await main.getByRole("alert").waitFor();
+    });
+    assert.equal(await main.getByRole("button", { name: "Delete" }).count(), 0, "an account is shown as if it were a hook");
+    await open("hooks/..", "Hooks");
+  });
 }
 
 /**

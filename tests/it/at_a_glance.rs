@@ -148,16 +148,19 @@ async fn there_are_messages_to_try_any_module_out_with() {
         let listed = messages(name).await.expect(200);
         let [first, ..] = listed.data().as_array().unwrap().as_slice() else { panic!("{name}: {listed:?}") };
         assert!(first["message"]["body"].is_object(), "{first:#}");
+        let mut made = 0;
         for sample in listed.data().as_array().unwrap() {
             let asked = json!({"data": {"message": sample["message"]}});
             let came = host.call("POST", &format!("{modules}/{name}/test"), MASTER_KEY, Some(asked)).await.expect(200);
             for event in came.data()["events"].as_array().unwrap() {
+                made += 1;
                 assert!(
                     came.data()["outcome"] == "events" && event["account_id"] == SIBLING,
                     "{name} {sample:#} {came:?}"
                 );
             }
         }
+        assert!(made > 0, "{name}: its samples make no event");
     }
     // A tenant's own: the last that came in, or one that is made up.
     host.upload(ACCOUNT, "crm", "?activate=true", TENANT_KEY, bad_modules::bytes(bad_modules::CRM)).await.expect(201);

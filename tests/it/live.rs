@@ -132,6 +132,19 @@ async fn listeners_are_as_many_as_may_be_and_each_comes_again_after_a_while() {
 }
 
 #[tokio::test]
+async fn the_callers_of_one_account_leave_places_to_others() {
+    let host = TestHost::builder().without_broker().setting("api.live_clients_per_account_max", 1).start().await;
+    let own = Listener::of(&host, ACCOUNT, TENANT_KEY).await;
+    let path = format!("/v2/accounts/{ACCOUNT}/live");
+    let refused = host.call("GET", &path, TENANT_KEY, None).await.expect(503);
+    assert!(refused.data()["message"].as_str().unwrap().contains("api.live_clients_per_account_max"), "{refused:?}");
+    // Whose key it is counts, not what is looked at.
+    let above = Listener::of(&host, ACCOUNT, MASTER_KEY).await;
+    drop((own, above));
+    host.finish().await;
+}
+
+#[tokio::test]
 async fn nobody_listens_without_a_key_that_opens_the_account() {
     let host = TestHost::builder().without_broker().start().await;
     let live = |account: &str, key: &str| {

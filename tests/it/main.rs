@@ -31,7 +31,6 @@ mod transforms;
 mod module_costs;
 mod refused_modules;
 mod uploads;
-mod corpus;
 mod full_size;
 mod hostile_receivers;
 mod retries;

@@ -5,13 +5,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
 };
 
 use hookbox::{
     firing::given::{self, GivenFiring},
     module::{
-        ModuleError, Step,
+        Step,
         check::{Checked, Kind, report::Tally},
     },
     settings::Settings,
@@ -147,36 +146,10 @@ fn read(helper: &Path, file: &str) -> String {
 #[tokio::test]
 async fn every_built_in_module_passes() {
     let desk = UploadDesk::with(&[]);
-    for (name, component) in hookbox::module::registry::BUILT_IN {
+    for (name, component) in hookbox::module::built_in::BUILT_IN {
         let checked = desk.check(component.to_vec(), &[]).await;
         let report = checked.unwrap_or_else(|error| panic!("{name}: {error}")).report;
         assert_eq!(report.warnings, [""; 0], "{name}");
-    }
-}
-
-/// Components that other toolchains made, e.g. for JavaScript and Python, are not built here: their folder is named by the
-/// environment. Prints how long each takes from upload to report.
-#[tokio::test]
-#[ignore = "needs components in the folder that HOOKBOX_COMPONENTS names"]
-async fn components_of_a_folder_are_timed() {
-    let folder = std::env::var("HOOKBOX_COMPONENTS").unwrap();
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|extension| extension == "wasm")) {
-        let desk = UploadDesk::with(&[]);
-        let began = Instant::now();
-        let messages: Vec<_> = std::iter::repeat_with(|| bad(ACCOUNT)).take(20).collect();
-        let result = desk.check(std::fs::read(path).unwrap(), &messages).await;
-        let took = began.elapsed();
-        match result {
-            Ok(checked) => {
-                println!("{} {took:?}\n{}", path.display(), serde_json::to_string_pretty(&checked.report).unwrap())
-            }
-            Err(ModuleError::Refused { step, error }) => {
-                println!("{} {took:?} refused at {step}: {error}", path.display())
-            }
-            Err(error) => println!("{} {took:?} {error}", path.display()),
-        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! What the programs under `bench/` share: child processes that never outlive them, a receiver in a process of its own
-//! that only counts, and a load of call events whose call ids tell when they were published.
+//! that only counts, a load of call events whose call ids tell when they were published, and who takes it.
 //!
 //! A bench program starts itself again as `… receiver`, so each begins with [`is_receiver`].
 
+mod consumer;
+mod floor;
 mod measured;
 mod program;
 mod tally;
@@ -20,6 +22,8 @@ use crate::amqp::{Amqp, Published};
 use crate::eventually::eventually_within;
 use crate::samples::{self, Message};
 
+pub use consumer::{Consumer, DEADLINE, HostPlan, QUEUE, fill, taken};
+pub use floor::Floor;
 pub use measured::{hookbox, import, median, number_after, serve};
 pub use program::Program;
 pub(crate) use tally::message_number;

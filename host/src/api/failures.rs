@@ -158,10 +158,15 @@ fn shown(record: &HookRecord, count: u32, standing: Standing, limits: Limits) ->
         "count": count,
         "threshold": limits.threshold,
         "window_ms": limits.window_ms,
-        "standing": match standing {
-            Standing::Healthy => "healthy",
-            Standing::Failing => "failing",
-            Standing::Disable => "at_threshold",
-        },
+        "standing": word(standing),
     })
+}
+
+/// How a hook's standing is called in answers.
+pub(super) fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Healthy => "healthy",
+        Standing::Failing => "failing",
+        Standing::Disable => "at_threshold",
+    }
 }

@@ -2,11 +2,17 @@
 //! every other call; browsers' `EventSource` cannot do that, `fetch` can.
 //!
 //! A caller gets what happens in its account and below, on the node that answers, from now on; nothing is kept for those
-//! who come later. What callers may cost is bounded: how many listen (`api.live_clients_max`), how far one may fall behind
-//! (`api.live_events_kept`), and how long one call goes on (`api.live_s_max`), after which whoever still may, calls again:
-//! so a key that was revoked is not listened with for longer than that.
+//! who come later. What callers may cost is bounded: how many listen (`api.live_clients_max`), how many of them with keys
+//! of one account (`api.live_clients_per_account_max`), how far one may fall behind (`api.live_events_kept`), and how long one
+//! call goes on (`api.live_s_max`), after which whoever still may, calls again: so a key that was revoked is not listened with
+//! for longer than that.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::State,
@@ -19,14 +25,14 @@ use axum::{
 use futures_util::stream;
 use serde_json::{Value, json};
 use tokio::{
-    sync::{OwnedSemaphorePermit, broadcast},
+    sync::broadcast,
     time::{Instant, sleep_until},
 };
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{Shared, auth::InAccount, described::Problems, problem::Problem};
-use crate::{live::LiveEvent, message::AccountId};
+use crate::{live::LiveEvent, message::AccountId, settings::ApiSettings};
 
 /// A comment is sent so often, for those on the way who cut off what is silent.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -81,12 +87,8 @@ pub struct LiveAttempt {
         Problems,
     ),
 )]
-async fn live(State(api): State<Shared>, InAccount { account, .. }: InAccount) -> Result<Response, Problem> {
-    let Ok(place) = Arc::clone(&api.listeners).try_acquire_owned() else {
-        let most = api.settings.live_clients_max;
-        let message = format!("{most} callers listen already (api.live_clients_max); try again");
-        return Err(Problem::come_again(&message, RETRY_AFTER));
-    };
+async fn live(State(api): State<Shared>, InAccount { account, caller }: InAccount) -> Result<Response, Problem> {
+    let place = api.listeners.place(&caller.account).map_err(|message| Problem::come_again(&message, RETRY_AFTER))?;
     let listener = Listener {
         events: api.live.listen(),
         until: Instant::now() + Duration::from_secs(api.settings.live_s_max),
@@ -105,6 +107,60 @@ async fn live(State(api): State<Shared>, InAccount { account, .. }: InAccount) -
     Ok((headers, Sse::new(events).keep_alive(KeepAlive::new().interval(SIGN_OF_LIFE))).into_response())
 }
 
+/// Who listens on this node: how many, by the accounts of the keys that they call with.
+pub struct Listeners {
+    clients_max: u64,
+    per_account_max: u64,
+    by_account: Arc<Mutex<HashMap<AccountId, u64>>>,
+}
+
+impl Listeners {
+    /// Nobody yet.
+    pub fn new(settings: &ApiSettings) -> Self {
+        Self {
+            clients_max: settings.live_clients_max,
+            per_account_max: settings.live_clients_per_account_max,
+            by_account: Arc::default(),
+        }
+    }
+
+    /// A place for a caller with a key of this account, or why there is none.
+    fn place(&self, account: &AccountId) -> Result<Place, String> {
+        let mut by_account = self.by_account.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_account.values().sum::<u64>() >= self.clients_max {
+            let most = self.clients_max;
+            return Err(format!("{most} callers listen already (api.live_clients_max); try again"));
+        }
+        let own = by_account.get(account).copied().unwrap_or_default();
+        if own >= self.per_account_max {
+            return Err(format!(
+                "{own} callers with keys of your account listen already (api.live_clients_per_account_max); end one, or \
+                 try again"
+            ));
+        }
+        by_account.insert(account.clone(), own + 1);
+        Ok(Place { account: account.clone(), by_account: Arc::clone(&self.by_account) })
+    }
+}
+
+/// One caller's place, free again when it is dropped.
+struct Place {
+    account: AccountId,
+    by_account: Arc<Mutex<HashMap<AccountId, u64>>>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut by_account = self.by_account.lock().unwrap_or_else(PoisonError::into_inner);
+        match by_account.get_mut(&self.account) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => {
+                by_account.remove(&self.account);
+            }
+        }
+    }
+}
+
 /// One caller.
 struct Listener {
     events: broadcast::Receiver<Arc<LiveEvent>>,
@@ -115,7 +171,7 @@ struct Listener {
     api: Shared,
     begun: bool,
     ended: bool,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Listener {

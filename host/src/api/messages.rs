@@ -8,7 +8,6 @@ use axum::{
     http::{HeaderMap, StatusCode},
 };
 use futures_util::{StreamExt, stream};
-use metrics::counter;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use utoipa::ToSchema;
@@ -30,7 +29,10 @@ use crate::{
     },
     message::{AccountId, Message, Source},
     pipeline::Pipeline,
-    telemetry::trace_context::{self, TraceContext},
+    telemetry::{
+        meters::meters,
+        trace_context::{self, TraceContext},
+    },
 };
 
 /// The calls.
@@ -120,7 +122,7 @@ async fn put(
     // The operator speaks for the platform, like the broker; a tenant for its own subtree only.
     let within = (!caller.is_super).then_some(account);
     let posted = parse(&body)?;
-    counter!("hookbox_messages_total", "source" => "http").increment(posted.len() as u64);
+    meters().taken_in(Source::Http, posted.len());
     let trace = headers.get(trace_context::HEADER).and_then(|value| value.to_str().ok()?.parse().ok());
     let decoded: Vec<_> = posted
         .iter()

@@ -3,6 +3,8 @@
 //! The figures are read from what is recorded, so they are those of all nodes and outlive a restart; they are made of the
 //! newest `api.overview_attempts_max` attempts of the last hour, which bounds what a look costs.
 
+use std::collections::BTreeMap;
+
 use axum::extract::State;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -13,10 +15,11 @@ use super::{
     answer::Answer,
     auth::InAccount,
     described::{Problems, Success},
+    failures,
     problem::Problem,
 };
 use crate::{
-    attempt::failure_window::{Standing, standing},
+    attempt::failure_window::standing,
     clock::gregorian_s,
     hook::editing,
     message::{AccountId, UnixMs},
@@ -189,11 +192,7 @@ impl Api {
                 "name": record.document.get("name"),
                 "count": failing.count,
                 "threshold": threshold,
-                "standing": match standing(failing.count, threshold) {
-                    Standing::Healthy => "healthy",
-                    Standing::Failing => "failing",
-                    Standing::Disable => "at_threshold",
-                },
+                "standing": failures::word(standing(failing.count, threshold)),
             }));
         }
         Ok(named)
@@ -225,13 +224,17 @@ impl Api {
 
 /// The figures of attempts, the newest first, that began at or after a whole minute. A plain rule.
 fn attempts(points: &[AttemptPoint], is_cut: bool, from_ms: UnixMs) -> Value {
-    let minute = |number: u64| {
-        let begins_ms = from_ms + number * MINUTE_MS;
-        let within: Vec<_> =
-            points.iter().filter(|point| (begins_ms..begins_ms + MINUTE_MS).contains(&point.at_ms)).collect();
+    let mut by_minute: BTreeMap<u64, Vec<&AttemptPoint>> = (0..MINUTES).map(|number| (number, Vec::new())).collect();
+    for point in points {
+        // Another node's clock may be ahead.
+        if let Some(within) = by_minute.get_mut(&(point.at_ms.saturating_sub(from_ms) / MINUTE_MS)) {
+            within.push(point);
+        }
+    }
+    let minute = |(number, within): (u64, Vec<&AttemptPoint>)| {
         let delivered = within.iter().filter(|point| point.success).count();
         json!({
-            "timestamp": gregorian_s(begins_ms),
+            "timestamp": gregorian_s(from_ms + number * MINUTE_MS),
             "delivered": delivered,
             "failed": within.len() - delivered,
             "p99_ms": quantile(within.into_iter(), 99),
@@ -243,7 +246,7 @@ fn attempts(points: &[AttemptPoint], is_cut: bool, from_ms: UnixMs) -> Value {
         "is_cut": is_cut,
         "p50_ms": quantile(points.iter(), 50),
         "p99_ms": quantile(points.iter(), 99),
-        "minutes": (0..MINUTES).map(minute).collect::<Vec<_>>(),
+        "minutes": by_minute.into_iter().map(minute).collect::<Vec<_>>(),
     })
 }
 

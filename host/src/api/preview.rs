@@ -1,6 +1,5 @@
-//! What a hook would be sent: the very request that a test would fire, made and not sent.
-
-use std::sync::Arc;
+//! What a hook would be sent: the very request that a test would fire, made and not sent. Where the hook has a transform it
+//! is called for it, and that call is charged as any other.
 
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
@@ -15,13 +14,9 @@ use super::{
     data::OptionalData,
     described::{AnyObject, Problems, Success},
     problem::Problem,
-    testing::{TestEnvelope, event_of},
+    testing::{TestEnvelope, firing_of},
 };
-use crate::{
-    firing::Preview,
-    hook::Hook,
-    message::{Firing, Object, Target, WebhookId},
-};
+use crate::{firing::Preview, message::Object};
 
 /// The calls.
 pub fn routes() -> OpenApiRouter<Shared> {
@@ -47,7 +42,8 @@ pub struct PreviewBody {
     pub transform: Option<TransformRunBody>,
 }
 
-/// Make the request that a test of a hook would fire, and show it instead of sending it.
+/// Make the request that a test of a hook would fire, and show it instead of sending it. The hook's transform is called for
+/// it, and charged.
 #[utoipa::path(
     post, path = "/v2/accounts/{account_id}/webhooks/{hook_id}/preview", tag = "attempts",
     params(("account_id" = String, Path, description = "Whose hook"), ("hook_id" = String, Path, description = "Which")),
@@ -60,17 +56,7 @@ async fn preview(
     Path((_, hook)): Path<(String, String)>,
     OptionalData(data): OptionalData,
 ) -> Result<Answer, Problem> {
-    let record = api.hook_of(&account, &hook).await?;
-    let hook = Hook::from_record(&record, &api.firing)?;
-    let event = event_of(&api, &hook, &data)?;
-    let firing = Firing {
-        id: WebhookId::of_test(),
-        target: Target::Stored(hook.account.clone(), hook.id.clone()),
-        event: Arc::new(event),
-        tries: 0,
-        created_ms: api.clock.now_ms(),
-        lease: None,
-    };
+    let (firing, hook) = firing_of(&api, &account, &hook, &data).await?;
     Ok(Answer::of(shown(api.firer.preview(&firing, &hook).await)))
 }
 

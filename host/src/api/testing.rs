@@ -25,7 +25,7 @@ use crate::{
     attempt::{Attempt, record},
     error_chain::chain,
     hook::{EVENT_ALL, Hook},
-    message::{Event, Firing, Object, Target, WebhookId},
+    message::{AccountId, Event, Firing, Object, Target, WebhookId},
     module::Module,
     store::StoreResult,
 };
@@ -82,18 +82,8 @@ async fn test(
     Path((_, hook)): Path<(String, String)>,
     OptionalData(data): OptionalData,
 ) -> Result<Answer, Problem> {
-    let record = api.hook_of(&account, &hook).await?;
-    let hook = Hook::from_record(&record, &api.firing)?;
-    let event = event_of(&api, &hook, &data)?;
-    let id = WebhookId::of_test();
-    let firing = Firing {
-        id: id.clone(),
-        target: Target::Stored(hook.account.clone(), hook.id.clone()),
-        event: Arc::new(event),
-        tries: 0,
-        created_ms: api.clock.now_ms(),
-        lease: None,
-    };
+    let (firing, hook) = firing_of(&api, &account, &hook, &data).await?;
+    let id = firing.id.clone();
     // A part of the request's time, so that there is some left to say that it is still open.
     let patience = Duration::from_millis(api.settings.request_timeout_ms / 4 * 3);
     match tokio::time::timeout(patience, fire(&api, firing, hook)).await {
@@ -120,8 +110,28 @@ fn fire(api: &Api, firing: Firing, hook: Hook) -> oneshot::Receiver<StoreResult<
     answered
 }
 
+/// A test of an account's hook with the event that the caller asks for, and the hook.
+pub(super) async fn firing_of(
+    api: &Api,
+    account: &AccountId,
+    hook: &str,
+    data: &Object,
+) -> Result<(Firing, Hook), Problem> {
+    let record = api.hook_of(account, hook).await?;
+    let hook = Hook::from_record(&record, &api.firing)?;
+    let firing = Firing {
+        id: WebhookId::of_test(),
+        target: Target::Stored(hook.account.clone(), hook.id.clone()),
+        event: Arc::new(event_of(api, &hook, data)?),
+        tries: 0,
+        created_ms: api.clock.now_ms(),
+        lease: None,
+    };
+    Ok((firing, hook))
+}
+
 /// The event that the caller asks for.
-pub(super) fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
+fn event_of(api: &Api, hook: &Hook, data: &Object) -> Result<Event, Problem> {
     let mut fields = Fields::of(data);
     let (event, sample) = (fields.text("event"), fields.text("sample"));
     let payload = payload_of(api, data, &mut fields);

@@ -8,6 +8,7 @@ mod receivers;
 
 use std::{path::Path, process::ExitCode, time::Duration};
 
+use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -119,38 +120,35 @@ async fn load_hooks(settings: &Settings, host: &RunningHost, receivers: &Receive
 
 /// Posts them over HTTP, as the customer would; gives how many events they became.
 async fn post_messages(host: &RunningHost, key: &str) -> Result<u64, String> {
-    let url = format!("http://{}/v2/accounts/{CUSTOMER}/messages", host.api_address);
     let client = rest::client().map_err(|error| chain(&error))?;
     let mut events = 0;
     for message in messages() {
-        let kind = message["routing_key"].as_str().unwrap_or_default().to_owned();
-        let request = client.put(&url).header("x-auth-token", key).header("content-type", "application/json");
-        let answer = request.body(json!({"data": message}).to_string()).send().await.map_err(|error| chain(&error))?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(|error| chain(&error))?;
-        let envelope: Value =
-            serde_json::from_str(&text).map_err(|error| format!("{kind}: {status}, not JSON: {error}"))?;
-        if status != 202 {
-            return Err(format!("{kind}: the host answered {status}: {envelope}"));
-        }
-        events += envelope["data"][0]["events"].as_u64().unwrap_or(0);
+        let settled = put(&client, host, key, "messages", &message).await?;
+        events += settled[0]["events"].as_u64().unwrap_or(0);
     }
     Ok(events)
 }
 
 /// A key of the customer's, made as the operator would.
 async fn customer_key(host: &RunningHost, key: &str) -> Result<String, String> {
-    let url = format!("http://{}/v2/accounts/{CUSTOMER}/keys", host.api_address);
-    let request = rest::client().map_err(|error| chain(&error))?.put(&url).header("x-auth-token", key);
-    let request =
-        request.header("content-type", "application/json").body(json!({"data": {"name": "demo"}}).to_string());
-    let text = match request.send().await {
-        Ok(answer) => answer.text().await.map_err(|error| chain(&error))?,
-        Err(error) => return Err(chain(&error)),
-    };
-    let envelope: Value = serde_json::from_str(&text).map_err(|error| format!("{url}: not JSON: {error}"))?;
-    let made = envelope["data"]["api_key"].as_str().map(str::to_owned);
-    made.ok_or_else(|| format!("{url}: the host made no key: {envelope}"))
+    let client = rest::client().map_err(|error| chain(&error))?;
+    let made = put(&client, host, key, "keys", &json!({"name": "demo"})).await?;
+    made["api_key"].as_str().map(str::to_owned).ok_or_else(|| format!("the host made no key: {made}"))
+}
+
+/// Puts something into the customer's account; gives the answer's data.
+async fn put(client: &Client, host: &RunningHost, key: &str, what: &str, data: &Value) -> Result<Value, String> {
+    let url = format!("http://{}/v2/accounts/{CUSTOMER}/{what}", host.api_address);
+    let request = client.put(&url).header("x-auth-token", key).header("content-type", "application/json");
+    let answer = request.body(json!({"data": data}).to_string()).send().await.map_err(|error| chain(&error))?;
+    let status = answer.status();
+    let text = answer.text().await.map_err(|error| chain(&error))?;
+    let mut envelope: Value =
+        serde_json::from_str(&text).map_err(|error| format!("{url}: {status}, not JSON: {error}"))?;
+    match status.is_success() {
+        true => Ok(envelope["data"].take()),
+        false => Err(format!("{url}: the host answered {status} to {data}: {envelope}")),
+    }
 }
 
 async fn wait_until_disabled(host: &RunningHost, deadline: Instant) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The very request that would go out, without sending it: the hook's transform looks at the event, headers are set, the
 //! signature is made. Nothing is dialled, recorded or counted; what the transform costs is charged as always.
 
-use super::{Firer, request, transforming::ToSend};
+use super::{Firer, transforming::ToSend};
 use crate::{
     attempt::{Outcome, SentRequest, TransformRun},
     hook::Hook,
@@ -24,7 +24,6 @@ pub struct Preview {
 impl Firer {
     /// What a try of this firing would send at this moment.
     pub async fn preview(&self, firing: &Firing, hook: &Hook) -> Preview {
-        let now_ms = self.clock.now_ms();
         let mut preview = Preview { uri: hook.uri.to_string(), request: None, problem: None, transform: None };
         let mut rewritten = None;
         if let Some(wanted) = hook.rare.as_ref().and_then(|rare| rare.transform.as_ref()) {
@@ -36,25 +35,9 @@ impl Firer {
                 ToSend::Nothing(_) => return preview,
             }
         }
-        let secrets = match self.secrets(hook, now_ms) {
-            Ok(secrets) => secrets,
-            Err(error) => {
-                let problem = format!("the hook's secret cannot be opened ({error}); set a new one");
-                return Preview { problem: Some(problem), ..preview };
-            }
-        };
-        let with = request::Firing {
-            id: &firing.id,
-            cluster_id: &self.cluster_id,
-            now_ms,
-            secrets: &secrets,
-            rewritten: rewritten.as_ref(),
-            trace: None,
-            body_bytes_max: usize::try_from(self.settings.body_bytes_max).unwrap_or(usize::MAX),
-        };
-        match request::prepare(hook, &firing.event, with) {
+        match self.prepared(firing, hook, rewritten.as_ref(), (self.clock.now_ms(), None)) {
             Ok((prepared, sent)) => Preview { uri: prepared.uri, request: Some(sent), ..preview },
-            Err(too_long) => Preview { problem: Some(too_long.to_string()), ..preview },
+            Err(unmade) => Preview { problem: Some(unmade.detail), ..preview },
         }
     }
 }

@@ -1,11 +1,9 @@
-//! What is told of each attempt: one line in the log, its figures, and its span.
+//! What is told of each attempt: one line in the log, and its span. Its figures are [`meters`](crate::telemetry::meters)'s.
 //!
 //! The line has what somebody looks for, and no secrets: of the URI its scheme, host and port alone (paths and queries hold
 //! keys of chat services), no headers, and no bodies unless `telemetry.log_body_bytes_max` asks for them.
 
 use std::borrow::Cow;
-
-use metrics::counter;
 
 use crate::{
     attempt::{Attempt, Outcome},
@@ -36,10 +34,9 @@ fn detail(outcome: &Outcome) -> Option<&str> {
     }
 }
 
-/// Counts the attempt, and writes its line.
+/// Writes the attempt's line.
 pub(super) fn canonical_line(attempt: &Attempt, body_bytes_max: usize) {
     let (result, fault) = result_and_fault(&attempt.outcome);
-    counter!("hookbox_attempts_total", "result" => result, "fault" => fault).increment(1);
     let answer = match &attempt.outcome {
         Outcome::Answered { body, .. } => Some(body.as_str()),
         Outcome::Failed { .. } | Outcome::Dropped => None,

@@ -1,6 +1,6 @@
 //! Tests of the hook table.
 
-use std::{collections::BTreeSet, hint::black_box};
+use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -167,51 +167,4 @@ proptest! {
         let found: BTreeSet<_> = found.iter().map(|hook| (hook.account.to_string(), hook.id.to_string())).collect();
         prop_assert_eq!(found, expected);
     }
-}
-
-/// Prints the time of a look-up and the memory of a million hooks: `cargo test -p hookbox --lib a_million -- --ignored --nocapture`.
-#[test]
-#[ignore = "takes a gigabyte and some seconds"]
-fn a_million_hooks_are_found_fast_and_fit() {
-    const ACCOUNTS: u64 = 100_000;
-    let resident = || {
-        let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
-        pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
-    };
-    let before = resident();
-    let table = HookTable::new();
-    let names =
-        ["channel_create", "channel_answer", "channel_destroy", "channel_bridge", "notifications", "object", "sms"];
-    let account_id = |n: u64| AccountId::from(format!("{n:032x}"));
-    for account in 0..ACCOUNTS {
-        for n in 0..10_u64 {
-            let mut hook = hook(
-                account_id(account).as_str(),
-                &format!("{:032x}", account * 10 + n),
-                json!({
-                    "hook": names[(account + n) as usize % names.len()], "include_subaccounts": n == 0,
-                    "uri": format!("https://receiver-{account}.example.com/hooks"),
-                }),
-            );
-            hook.secrets = [crate::hook::SealedSecret { sealed: "x".repeat(104), until_ms: None }].into();
-            table.replace(hook);
-        }
-    }
-    let bytes = (resident() - before) / 1_000_000;
-    // Every account has five above it.
-    let lines: Vec<(Vec<AccountId>, Event)> = (0..20_000_u64)
-        .map(|n| {
-            let account = (n * 7_919) % ACCOUNTS;
-            let line = (1..=5).rev().map(|up| account_id((account / 3_u64.pow(up)) + u64::from(up))).collect();
-            (line, event(account_id(account).as_str(), "channel_create"))
-        })
-        .collect();
-    let mut found = 0;
-    let start = tokio::time::Instant::now();
-    for (line, event) in &lines {
-        found += black_box(table.matching(line, event)).len();
-    }
-    let each = start.elapsed() / 20_000;
-    eprintln!("{each:?} a look-up, {bytes} bytes a hook, {found} found");
-    assert!(each.as_micros() < 20 && bytes < 600);
 }

@@ -27,6 +27,7 @@ use crate::{
     message::{AccountId, Object},
     module::{
         Modules,
+        built_in::settings_for_modules,
         check::Checker,
         compile_helper::CompileHelper,
         compiler::Compiler,
@@ -35,7 +36,6 @@ use crate::{
         loaded::Loader,
         quarantining::{Quarantining, Told},
         recent_messages::RecentMessages,
-        registry::settings_for_modules,
         reuse::IdleInstances,
         stored::StoredModules,
         stored_calls::CallLog,

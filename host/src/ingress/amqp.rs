@@ -22,7 +22,6 @@ use lapin::{
     },
     types::{AMQPValue, FieldTable, ShortString},
 };
-use metrics::counter;
 use thiserror::Error;
 use tokio::{
     sync::watch,
@@ -47,7 +46,10 @@ use crate::{
     pipeline::Pipeline,
     settings::AmqpSettings,
     store::{SharedStore, StoreError, bound_bindings::Bound},
-    telemetry::trace_context::{self, TraceContext},
+    telemetry::{
+        meters::meters,
+        trace_context::{self, TraceContext},
+    },
 };
 
 /// How long an answer of the broker is waited for when we take our leave.
@@ -330,7 +332,7 @@ impl AmqpIngress {
 
     /// Works on a delivery in a task of its own.
     fn take(&self, delivery: Delivery) {
-        counter!("hookbox_messages_total", "source" => "amqp").increment(1);
+        meters().taken_in(Source::Amqp, 1);
         let decoded = self.decoder.decode(&incoming(&delivery), &self.accounts, self.clock.now_ms());
         let (pipeline, newcomers) = (Arc::clone(&self.pipeline), self.newcomers.clone());
         let pauses = (self.settings.requeue_pause_ms, self.settings.requeue_pause_ms_max);

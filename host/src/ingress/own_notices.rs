@@ -13,7 +13,6 @@
 use std::{convert::Infallible, future::ready, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use metrics::counter;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +28,7 @@ use crate::{
     notice::NOTIFICATIONS,
     pipeline::Pipeline,
     store::{Notice, SharedStore, StoreResult},
+    telemetry::meters::meters,
 };
 
 /// Notices read at once.
@@ -98,7 +98,7 @@ impl OwnNotices {
     async fn hand_over(&self, notice: &Notice) -> Settlement {
         // It stands in for the broker, so that receivers see no difference.
         let source = Source::Amqp;
-        counter!("hookbox_messages_total", "source" => source.as_str()).increment(1);
+        meters().taken_in(source, 1);
         let body = serde_json::Value::Object(notice.body.clone()).to_string();
         let incoming = Incoming {
             source,

@@ -7,9 +7,9 @@
 //!
 //! [`super::stored`] puts in here what the store has; it is asked at every call, so what is set counts from the next one on.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
-use dashmap::DashMap;
+use arc_swap::ArcSwap;
 use serde_json::Value;
 
 use super::guest::GuestLimits;
@@ -154,25 +154,31 @@ impl Whose {
     }
 }
 
-/// What is set for accounts, as the store has it.
+/// What is set for accounts, as the store has it: for few of them, read at every call, and changed now and then.
 #[derive(Debug, Default)]
 pub struct AccountLimits {
-    by_account: DashMap<AccountId, SetLimits>,
+    by_account: ArcSwap<HashMap<AccountId, SetLimits>>,
 }
 
 /// What is set for one account, in the order of [`Limit::ALL`].
 type SetLimits = [Option<u64>; Limit::ALL.len()];
 
 impl AccountLimits {
-    /// Takes in what is set for an account, in the place of what was; nothing, when the object is empty. What is no limit
-    /// of this version is passed over.
-    pub fn put(&self, account: AccountId, limits: &Object) {
-        if limits.is_empty() {
-            self.by_account.remove(&account);
-            return;
-        }
-        let set = Limit::ALL.map(|limit| limits.get(limit.key()).and_then(Value::as_u64));
-        self.by_account.insert(account, set);
+    /// Takes in what is set for accounts, in the place of what was; nothing, where the object is empty. What is no limit of
+    /// this version is passed over.
+    pub fn put(&self, changes: &[(AccountId, Object)]) {
+        self.by_account.rcu(|there| {
+            let mut there = HashMap::clone(there);
+            for (account, limits) in changes {
+                if limits.is_empty() {
+                    there.remove(account);
+                } else {
+                    let set = Limit::ALL.map(|limit| limits.get(limit.key()).and_then(Value::as_u64));
+                    there.insert(account.clone(), set);
+                }
+            }
+            there
+        });
     }
 
     /// What counts for an account.
@@ -219,10 +225,14 @@ impl AccountLimits {
 
     /// From the root down to the account itself, wherever something is set.
     fn along(&self, account: &AccountId, tree: &AccountTree, mut visit: impl FnMut(&AccountId, &SetLimits)) {
+        let by_account = self.by_account.load();
+        if by_account.is_empty() {
+            return;
+        }
         let above = tree.ancestors(account);
         for account in above.iter().flat_map(|above| above.iter()).chain([account]) {
-            if let Some(set) = self.by_account.get(account) {
-                visit(account, &set);
+            if let Some(set) = by_account.get(account) {
+                visit(account, set);
             }
         }
     }
@@ -296,7 +306,7 @@ mod tests {
     }
 
     fn set(limits: &AccountLimits, account: &str, what: Value) {
-        limits.put(account.into(), what.as_object().expect("an object"));
+        limits.put(&[(account.into(), what.as_object().expect("an object").clone())]);
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! Whoever hands a message on takes the list as it is at that moment, so a message sees one version of a module, and a call
 //! ends on the version that it began with.
 
+mod quarantines;
+mod to_bind;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
@@ -16,9 +19,11 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use wasmtime::PoolingAllocatorMetrics;
 
+pub use self::to_bind::BindingKey;
 use super::{
     AccountLimits, Limit, Module, ModuleError, Origin, TransformTable,
     account_limits::Ceiling,
+    built_in::{BUILT_IN, SKEL},
     charging::Charging,
     description::Binding,
     faults::FaultQueue,
@@ -26,7 +31,6 @@ use super::{
     ledger::Ledger,
     loaded::{Loader, OperatorIds},
     log_book::LogBooks,
-    quarantine::Quarantine,
     tenant_rules::{Allowed, Standing},
     workers::{Workers, WorkersNow},
 };
@@ -35,11 +39,8 @@ use crate::{
     clock::Clock,
     live::Live,
     message::{AccountId, Message, ModuleId},
-    settings::KazooSettings,
     store::module_faults::Component,
 };
-
-include!(concat!(env!("OUT_DIR"), "/built_in.rs"));
 
 /// The active modules, and the workers that call them.
 pub struct Modules {
@@ -76,19 +77,6 @@ struct Loaded {
     tenants: BTreeMap<ModuleId, Arc<Module>>,
     /// Tenants' that cannot be loaded, and why.
     not_loaded: BTreeMap<ModuleId, String>,
-}
-
-/// One thing to bind: what the broker needs to know of a [`Binding`], routing key by routing key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct BindingKey {
-    /// The exchange.
-    pub exchange: String,
-    /// Its kind, as AMQP spells it.
-    pub kind: String,
-    /// Whether it is declared durable.
-    pub durable: bool,
-    /// The key to bind with.
-    pub routing_key: String,
 }
 
 impl Modules {
@@ -307,76 +295,9 @@ impl Modules {
         &self.charging.faults
     }
 
-    /// Obeys the store: these components of the operator's modules are in quarantine, and no others, except those that it has
-    /// not heard of yet.
-    pub fn obey_quarantines(&self, quarantined: HashMap<Component, Arc<String>>) {
-        // Under the lock, so that what is loaded meanwhile finds the new ones.
-        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        self.quarantined.store(Arc::new(quarantined));
-        for module in &loaded.operators {
-            self.obey_quarantine(module);
-        }
-    }
-
-    fn obey_quarantine(&self, module: &Module) {
-        let of = Component { module: module.id().clone(), digest: module.digest.clone() };
-        match self.quarantined.load().get(&of) {
-            Some(reason) => drop(module.quarantine.put(Arc::clone(reason))),
-            None if module.quarantine.obey_lifted() => {
-                tracing::info!(module = %of.module, version = module.metadata.version, "no longer in quarantine");
-            }
-            None => {}
-        }
-    }
-
-    /// Puts a version in quarantine, where it is loaded here. `true` when it was not in quarantine yet.
-    pub fn put_in_quarantine(&self, of: &Component, reason: &Arc<String>) -> bool {
-        let mut is_new = false;
-        self.each_version(&of.module, |digest, quarantine| {
-            is_new |= *digest == of.digest && quarantine.put(Arc::clone(reason));
-        });
-        is_new
-    }
-
-    /// Lifts whatever quarantine the versions of a module or transform are in here, and forgets what this node has counted.
-    pub fn lift_quarantine(&self, id: &ModuleId) {
-        self.each_version(id, |_, quarantine| quarantine.lift());
-    }
-
-    /// The versions of this name that are loaded: of a module the one, of a transform all.
-    fn each_version(&self, id: &ModuleId, mut act: impl FnMut(&String, &Quarantine)) {
-        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let operators = loaded.operators.iter().filter(|module| module.id() == id);
-        for module in operators.chain(loaded.tenants.get(id)) {
-            act(&module.digest, &module.quarantine);
-        }
-        drop(loaded);
-        let Some((account, name)) = id.tenant_and_name() else { return };
-        for transform in self.transforms.registered(&account, name).iter().flat_map(|there| &there.versions) {
-            act(&transform.digest, &transform.quarantine);
-        }
-    }
-
     /// What could not be loaded, and why.
     pub fn refused(&self) -> Arc<BTreeMap<String, String>> {
         self.refused.load_full()
-    }
-
-    /// What the active modules ask to be bound; changes are told.
-    pub fn bindings(&self) -> watch::Receiver<Arc<BTreeSet<BindingKey>>> {
-        self.bindings.subscribe()
-    }
-
-    /// Notes what the broker was asked to bind.
-    pub fn note_bound(&self, bound: Arc<BTreeSet<BindingKey>>) {
-        self.bound.send_replace(bound);
-    }
-
-    /// Waits until the broker was asked to bind what the active modules want.
-    pub async fn until_bound(&self) {
-        let mut bound = self.bound.subscribe();
-        // The sender is here, so it cannot have gone.
-        let _ = bound.wait_for(|bound| **bound == **self.bindings.borrow()).await;
     }
 
     /// The modules that are to be handed this message. A tenant's module gets only what belongs to its subtree.
@@ -455,18 +376,6 @@ impl Modules {
         self.publish_bindings();
     }
 
-    fn publish_bindings(&self) {
-        let active = self.active.load();
-        let all = active.iter().flat_map(|module| &module.bindings).flat_map(Binding::keys).collect();
-        self.bindings.send_if_modified(|there| {
-            let changed = **there != all;
-            if changed {
-                *there = Arc::new(all);
-            }
-            changed
-        });
-    }
-
     fn change_refused(&self, change: impl Fn(&mut BTreeMap<String, String>)) {
         self.refused.rcu(|refused| {
             let mut refused = BTreeMap::clone(refused);
@@ -484,32 +393,4 @@ impl Modules {
         let (accounts, within) = (Arc::clone(&self.accounts), Some(owner.clone()));
         Surroundings { accounts, within, settings: Arc::new(settings) }
     }
-}
-
-impl Binding {
-    /// What the broker is to bind for it.
-    pub fn keys(&self) -> impl Iterator<Item = BindingKey> + '_ {
-        let kind = self.kind.as_str();
-        self.routing_keys.iter().map(move |routing_key| BindingKey {
-            exchange: self.exchange.clone(),
-            kind: kind.to_owned(),
-            durable: self.durable,
-            routing_key: routing_key.clone(),
-        })
-    }
-}
-
-/// What the operator's settings give to the built-in modules, as the `settings` import answers it.
-pub fn settings_for_modules(kazoo: &KazooSettings, object_types: &[String]) -> BTreeMap<String, String> {
-    let list = |items: &[String]| serde_json::Value::from(items.to_vec()).to_string();
-    let field = match kazoo.inbound_user_field {
-        crate::settings::InboundUserField::Request => "Request",
-        crate::settings::InboundUserField::To => "To",
-    };
-    BTreeMap::from([
-        ("reserved_ccv_keys".to_owned(), list(&kazoo.reserved_ccv_keys)),
-        ("inbound_user_field".to_owned(), field.to_owned()),
-        ("assume_inbound_e164".to_owned(), kazoo.assume_inbound_e164.to_string()),
-        ("object_types".to_owned(), list(object_types)),
-    ])
 }

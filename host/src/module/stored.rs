@@ -112,9 +112,7 @@ impl StoredModules {
             if page.changes.is_empty() {
                 return Ok(());
             }
-            for (account, limits) in page.changes {
-                self.modules.account_limits().put(account, &limits);
-            }
+            self.modules.account_limits().put(&page.changes);
             progress.limits_cursor = page.cursor;
         }
     }

@@ -21,6 +21,18 @@ pub enum CameTo {
     FailedForGood,
 }
 
+impl CameTo {
+    /// Of an attempt whose record says so.
+    pub(super) fn of(success: bool, was_dropped: bool, has_next_try: bool) -> Self {
+        match (success, was_dropped, has_next_try) {
+            (true, false, _) => Self::Delivered,
+            (true, true, _) => Self::Dropped,
+            (false, _, true) => Self::FailedForNow,
+            (false, _, false) => Self::FailedForGood,
+        }
+    }
+}
+
 /// A recorded attempt, in outline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptOutline {
@@ -51,6 +63,18 @@ pub enum HookStands {
     Gone,
     /// It travelled in the message, and is in no table.
     Inline,
+}
+
+impl HookStands {
+    /// Of the backends' words.
+    pub(super) fn of(word: &str) -> Self {
+        match word {
+            "inline" => Self::Inline,
+            "gone" => Self::Gone,
+            "off" => Self::Off,
+            _ => Self::On,
+        }
+    }
 }
 
 /// A stored firing, in outline.

@@ -6,7 +6,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{StoreError, StoreResult};
+use super::{Changes, StoreError, StoreResult};
+use crate::message::{AccountId, Firing, Target};
 
 /// A driver's error with what was being done.
 pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
@@ -29,6 +30,14 @@ pub(super) fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
+/// The hook of a firing, when it travelled in the message and is in no table.
+pub(super) fn inline(firing: &Firing) -> Option<String> {
+    match &firing.target {
+        Target::Stored(..) => None,
+        Target::Inline(hook) => Some(json(&**hook)),
+    }
+}
+
 /// A JSON column, read back.
 pub(super) fn parsed<T: DeserializeOwned>(what: &'static str, id: &str, text: &str) -> StoreResult<T> {
     serde_json::from_str(text).map_err(|error| StoreError::Unreadable {
@@ -46,6 +55,36 @@ pub(super) fn word(value: &impl Serialize) -> String {
 /// Rows into values; the first that cannot be read ends it.
 pub(super) fn each<R, T>(rows: Vec<R>, read: impl Fn(&R) -> StoreResult<T>) -> StoreResult<Vec<T>> {
     rows.iter().map(read).collect()
+}
+
+/// A page of changes from rows with a `change` and `deleted`; each is read with whether it is deleted.
+pub(super) fn changes<R: Columns, T>(
+    rows: &[R],
+    cursor: i64,
+    doing: &'static str,
+    read: impl Fn(&R, bool) -> StoreResult<T>,
+) -> StoreResult<Changes<T>> {
+    let cursor = match rows.last() {
+        Some(row) => Cells::of(row, doing).number("change")?,
+        None => cursor,
+    };
+    let read = |row: &R| read(row, Cells::of(row, doing).flag("deleted")?);
+    Ok(Changes { changes: rows.iter().map(read).collect::<StoreResult<_>>()?, cursor })
+}
+
+/// An account that may be none (the operator, the system), as a column: there is no account of an empty name.
+pub(super) fn name_of(account: Option<&AccountId>) -> &str {
+    account.map_or("", AccountId::as_str)
+}
+
+/// … and back.
+pub(super) fn account_named(name: String) -> Option<AccountId> {
+    (!name.is_empty()).then(|| name.into())
+}
+
+/// A count that stays small.
+pub(super) fn small(count: i64) -> u32 {
+    u32::try_from(unsigned(count)).unwrap_or(u32::MAX)
 }
 
 /// A row of either backend.

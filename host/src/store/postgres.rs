@@ -228,7 +228,7 @@ impl Store for PostgresStore {
     }
 
     async fn put_keys(&self, keys: &[KeyRecord]) -> StoreResult<Vec<bool>> {
-        self.write_keys(keys).await
+        again!(self.write_keys(keys))
     }
 
     async fn key(&self, hash: &str) -> StoreResult<Option<KeyRecord>> {
@@ -256,7 +256,7 @@ impl Store for PostgresStore {
     }
 
     async fn put_hooks(&self, records: &[HookRecord], now_ms: UnixMs) -> StoreResult<Vec<bool>> {
-        self.write_hooks(records, now_ms).await
+        again!(self.write_hooks(records, now_ms))
     }
 
     async fn save_hook(
@@ -266,7 +266,7 @@ impl Store for PostgresStore {
         notices: &[Notice],
         now_ms: UnixMs,
     ) -> StoreResult<Saved> {
-        self.save_one_hook(record, based_on, notices, now_ms).await
+        again!(self.save_one_hook(record, based_on, notices, now_ms))
     }
 
     async fn hooks_of(&self, account: &AccountId, after: Option<&HookId>, limit: u32) -> StoreResult<Vec<HookRecord>> {
@@ -315,11 +315,11 @@ impl Store for PostgresStore {
     }
 
     async fn renew_leases(&self, held: &[(WebhookId, LeaseToken)], until_ms: UnixMs) -> StoreResult<u64> {
-        self.lengthen_leases(held, until_ms).await
+        again!(self.lengthen_leases(held, until_ms))
     }
 
     async fn release_leases(&self, held: &[(WebhookId, LeaseToken)], now_ms: UnixMs) -> StoreResult<u64> {
-        self.end_leases(held, now_ms).await
+        again!(self.end_leases(held, now_ms))
     }
 
     async fn waiting_by_account(&self, at_least: u64) -> StoreResult<Vec<(AccountId, u64)>> {
@@ -361,7 +361,7 @@ impl Store for PostgresStore {
     }
 
     async fn sweep_failures(&self, after_ms: UnixMs) -> StoreResult<Vec<(AccountId, HookId, u32)>> {
-        self.forget_and_count_failures(after_ms).await
+        again!(self.forget_and_count_failures(after_ms))
     }
 
     async fn failing_hooks(
@@ -379,7 +379,7 @@ impl Store for PostgresStore {
     }
 
     async fn clear_failures(&self, hook: &HookId) -> StoreResult<()> {
-        self.forget_failures(hook).await
+        again!(self.forget_failures(hook))
     }
 
     async fn modules(&self) -> StoreResult<Vec<ModuleRecord>> {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::{
-    AttemptRow, DeadLetter, ModuleRecord, Notice, ResendJob, StoreError, StoreResult, UndeliveredRow,
-    columns::{Cells, Columns, parsed},
+    AttemptRow, DeadLetter, HookChange, ModuleRecord, Notice, ResendJob, StoreError, StoreResult, UndeliveredRow,
+    columns::{Cells, Columns, account_named, parsed, small},
     module_costs::{CostLine, CostSums, Day},
     origins::{Origin, Thing},
-    registered_modules::{ModuleVersion, RegisteredModule},
+    registered_modules::{ModuleChange, ModuleVersion, RegisteredModule},
     stored_calls::{CallLine, StoredCall},
     traffic::{AttemptPoint, FailingHook},
 };
@@ -29,6 +29,14 @@ pub(super) fn account(row: &impl Columns) -> StoreResult<Account> {
         reseller: cells.text_if_any("reseller")?.map(AccountId::from),
         id: id.into(),
     })
+}
+
+/// One that is deleted, by its id alone.
+pub(super) fn account_change(row: &impl Columns, deleted: bool) -> StoreResult<Result<Account, AccountId>> {
+    match deleted {
+        true => Ok(Err(Cells::of(row, ACCOUNTS).text("id")?.into())),
+        false => account(row).map(Ok),
+    }
 }
 
 pub(super) fn account_record(row: &impl Columns) -> StoreResult<AccountRecord> {
@@ -69,6 +77,14 @@ pub(super) fn hook(row: &impl Columns) -> StoreResult<HookRecord> {
     })
 }
 
+pub(super) fn hook_change(row: &impl Columns, deleted: bool) -> StoreResult<HookChange> {
+    let record = hook(row)?;
+    Ok(match deleted {
+        true => HookChange::Deleted(record.account, record.id),
+        false => HookChange::Saved(record),
+    })
+}
+
 /// A firing from a row with all that is kept of it.
 pub(super) fn firing(row: &impl Columns) -> StoreResult<Firing> {
     let cells = Cells::of(row, "read firings");
@@ -80,7 +96,7 @@ pub(super) fn firing(row: &impl Columns) -> StoreResult<Firing> {
     Ok(Firing {
         target,
         event: Arc::new(cells.json("firing", &id, "event")?),
-        tries: u32::try_from(cells.count("tries")?).unwrap_or(u32::MAX),
+        tries: small(cells.number("tries")?),
         created_ms: cells.count("created_ms")?,
         lease: cells.text_if_any("lease")?.map(LeaseToken),
         id: id.into(),
@@ -183,10 +199,9 @@ pub(super) fn origin(row: &impl Columns) -> StoreResult<Origin> {
 
 pub(super) fn cost_line(row: &impl Columns) -> StoreResult<(CostLine, CostSums)> {
     let cells = Cells::of(row, "read what modules cost");
-    let account = cells.text("account")?;
     let line = CostLine {
         day: Day::try_from(cells.count("day")?).unwrap_or(Day::MAX),
-        account: (!account.is_empty()).then(|| account.into()),
+        account: account_named(cells.text("account")?),
         module: cells.text("module")?.into(),
     };
     let sums = CostSums {
@@ -215,16 +230,16 @@ pub(super) fn failing_hook(row: &impl Columns) -> StoreResult<FailingHook> {
     Ok(FailingHook {
         account: cells.text("account")?.into(),
         hook: cells.text("hook")?.as_str().into(),
-        count: u32::try_from(cells.count("count")?).unwrap_or(u32::MAX),
+        count: small(cells.number("count")?),
     })
 }
 
 pub(super) fn stored_call(row: &impl Columns) -> StoreResult<StoredCall> {
     let cells = Cells::of(row, "read stored calls");
-    let (id, account) = (cells.text("id")?, cells.text("account")?);
+    let id = cells.text("id")?;
     Ok(StoredCall {
         module: cells.text("module")?.into(),
-        account: (!account.is_empty()).then(|| account.into()),
+        account: account_named(cells.text("account")?),
         message: cells.json("stored call", &id, "message")?,
         created_ms: cells.count("created_ms")?,
         lease: cells.text_if_any("lease")?.map(LeaseToken),
@@ -234,10 +249,9 @@ pub(super) fn stored_call(row: &impl Columns) -> StoreResult<StoredCall> {
 
 pub(super) fn call_line(row: &impl Columns) -> StoreResult<CallLine> {
     let cells = Cells::of(row, "count stored calls");
-    let account = cells.text("account")?;
     Ok(CallLine {
         module: cells.text("module")?.into(),
-        account: (!account.is_empty()).then(|| account.into()),
+        account: account_named(cells.text("account")?),
         calls: cells.count("calls")?,
     })
 }
@@ -259,6 +273,14 @@ pub(super) fn registered_module(row: &impl Columns) -> StoreResult<RegisteredMod
         created_ms: cells.count("created_ms")?,
         account: account.into(),
         name,
+    })
+}
+
+pub(super) fn module_change(row: &impl Columns, deleted: bool) -> StoreResult<ModuleChange> {
+    let record = registered_module(row)?;
+    Ok(match deleted {
+        true => ModuleChange::Deleted(record.account, record.name),
+        false => ModuleChange::Saved(Box::new(record)),
     })
 }
 

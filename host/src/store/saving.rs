@@ -1,7 +1,13 @@
 //! What becomes of a save over a revision: decided from what is stored, which the backend holds fast meanwhile.
 
+use std::collections::BTreeSet;
+
 use super::{Saved, columns::json};
-use crate::{account::AccountRecord, hook::HookRecord, message::Object};
+use crate::{
+    account::AccountRecord,
+    hook::HookRecord,
+    message::{AccountId, Object},
+};
 
 /// What is stored under the id of a thing that is to be saved.
 pub(super) struct Standing {
@@ -38,6 +44,12 @@ pub(super) fn same_hook(stored: &HookRecord, record: &HookRecord) -> bool {
     json(&stored.document) == json(&record.document)
         && stored.disabled_message == record.disabled_message
         && stored.secrets == record.secrets
+}
+
+/// Those accounts that are below no other of them: whoever is below one of them all is below one of these.
+pub(super) fn topmost(accounts: &[AccountRecord]) -> impl Iterator<Item = &AccountRecord> {
+    let listed: BTreeSet<&AccountId> = accounts.iter().map(|record| &record.account.id).collect();
+    accounts.iter().filter(move |record| !record.account.tree.iter().any(|above| listed.contains(above)))
 }
 
 /// The document with the account's name in it.

@@ -12,8 +12,9 @@ use dashmap::DashMap;
 use metrics::{Counter, Histogram, SharedString, counter, gauge, histogram};
 
 use crate::{
-    attempt::{Attempt, Outcome, Phases},
-    message::{ModuleId, UnixMs},
+    attempt::{Attempt, Fault, Outcome, Phases},
+    ingress::Settlement,
+    message::{ModuleId, Source, UnixMs},
 };
 
 /// The label of tenants' modules. Their ids name accounts, and there is no end of them.
@@ -23,10 +24,13 @@ pub const OTHERS: &str = "(others)";
 
 /// Series without labels, or with few.
 pub struct Meters {
+    amqp: OfSource,
+    http: OfSource,
     /// Firings that were matched.
     pub firings: Counter,
     /// Firings by how they ended.
     pub ended: Ended,
+    attempts: Attempts,
     attempt: Histogram,
     phases: [Histogram; 3],
     lag: Histogram,
@@ -38,6 +42,59 @@ pub struct Meters {
     pub store_claim: Histogram,
     /// Pings.
     pub store_ping: Histogram,
+}
+
+/// Messages of one source.
+struct OfSource {
+    taken_in: Counter,
+    ack: Counter,
+    discard: Counter,
+    requeue: Counter,
+}
+
+impl OfSource {
+    fn new(source: Source) -> Self {
+        let source = source.as_str();
+        let settled =
+            |word: &'static str| counter!("hookbox_messages_settled_total", "source" => source, "settlement" => word);
+        Self {
+            taken_in: counter!("hookbox_messages_total", "source" => source),
+            ack: settled("ack"),
+            discard: settled("discard"),
+            requeue: settled("requeue"),
+        }
+    }
+}
+
+/// Attempts by what came of them.
+struct Attempts {
+    delivered: Counter,
+    dropped: Counter,
+    /// There was an answer, and it was no success.
+    other_status: Counter,
+    /// In the order of [`Fault::ALL`].
+    failed: [Counter; Fault::ALL.len()],
+}
+
+impl Attempts {
+    fn new() -> Self {
+        let of = |result: &'static str, fault: &'static str| counter!("hookbox_attempts_total", "result" => result, "fault" => fault);
+        Self {
+            delivered: of("delivered", ""),
+            dropped: of("dropped", ""),
+            other_status: of("failed", "status"),
+            failed: Fault::ALL.map(|fault| of("failed", fault.as_str())),
+        }
+    }
+
+    fn of(&self, outcome: &Outcome) -> &Counter {
+        match outcome {
+            Outcome::Dropped => &self.dropped,
+            outcome if outcome.is_success() => &self.delivered,
+            Outcome::Answered { .. } => &self.other_status,
+            Outcome::Failed { fault, .. } => &self.failed[*fault as usize],
+        }
+    }
 }
 
 /// How firings end.
@@ -60,12 +117,15 @@ pub fn meters() -> &'static Meters {
         let connections = |kind: &'static str| counter!("hookbox_connections_total", "kind" => kind);
         let store = |operation: &'static str| histogram!("hookbox_store_seconds", "operation" => operation);
         Meters {
+            amqp: OfSource::new(Source::Amqp),
+            http: OfSource::new(Source::Http),
             firings: counter!("hookbox_firings_total"),
             ended: Ended {
                 delivered: ended("delivered"),
                 dropped: ended("dropped"),
                 undelivered: ended("undelivered"),
             },
+            attempts: Attempts::new(),
             attempt: histogram!("hookbox_attempt_seconds"),
             phases: [phase("connect"), phase("first_byte"), phase("body")],
             lag: histogram!("hookbox_first_attempt_lag_seconds"),
@@ -79,8 +139,32 @@ pub fn meters() -> &'static Meters {
 }
 
 impl Meters {
+    fn of_source(&self, source: Source) -> &OfSource {
+        match source {
+            Source::Amqp => &self.amqp,
+            Source::Http => &self.http,
+        }
+    }
+
+    /// So many messages were taken in.
+    pub fn taken_in(&self, source: Source, messages: usize) {
+        self.of_source(source).taken_in.increment(messages as u64);
+    }
+
+    /// A message was settled.
+    pub fn settled(&self, source: Source, settlement: &Settlement) {
+        let of_source = self.of_source(source);
+        let settled = match settlement {
+            Settlement::Ack { .. } => &of_source.ack,
+            Settlement::Discard(_) => &of_source.discard,
+            Settlement::Requeue(_) => &of_source.requeue,
+        };
+        settled.increment(1);
+    }
+
     /// An attempt has ended. `taken_in_ms` is when its message was, when it is the first of its firing.
     pub fn attempt(&self, attempt: &Attempt, taken_in_ms: Option<UnixMs>) {
+        self.attempts.of(&attempt.outcome).increment(1);
         self.attempt.record(attempt.duration_ms as f64 / 1e3);
         let Phases { connect_us, first_byte_us, body_us } = attempt.phases;
         for (histogram, took_us) in self.phases.iter().zip([connect_us, first_byte_us, body_us]) {
@@ -185,18 +269,12 @@ pub(super) fn begin_at_zero() {
         counter!(name).increment(0);
     }
     for (name, label, values) in [
-        ("hookbox_messages_total", "source", &["amqp", "http"][..]),
-        ("hookbox_firings_over_limit_total", "limit", &["hook", "account", "host"]),
+        ("hookbox_firings_over_limit_total", "limit", &["hook", "account", "host"][..]),
         ("hookbox_disabler_actions_total", "action", &["warned", "disabled"]),
         ("hookbox_spans_dropped_total", "reason", &["queue_full", "not_taken"]),
     ] {
         for value in values {
             counter!(name, label => *value).increment(0);
-        }
-    }
-    for source in ["amqp", "http"] {
-        for settlement in ["ack", "discard", "requeue"] {
-            counter!("hookbox_messages_settled_total", "source" => source, "settlement" => settlement).increment(0);
         }
     }
     gauge!("hookbox_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -205,6 +283,13 @@ pub(super) fn begin_at_zero() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_fault_has_its_place() {
+        for (place, fault) in Fault::ALL.into_iter().enumerate() {
+            assert_eq!(fault as usize, place, "{}", fault.as_str());
+        }
+    }
 
     #[test]
     fn modules_have_few_labels_whatever_tenants_do() {

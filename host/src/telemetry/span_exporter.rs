@@ -79,10 +79,11 @@ impl SpanExporter {
     pub async fn run(&self, stop: CancellationToken) -> Result<(), Infallible> {
         let mut ended = self.ended.lock().await;
         let mut batch = Vec::with_capacity(self.batch_max);
-        loop {
+        // Until when the last spans are sent.
+        let until = loop {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => break Instant::now() + self.flush,
                 received = ended.recv_many(&mut batch, self.batch_max) => {
                     // Nobody is left who begins spans.
                     if received == 0 {
@@ -101,23 +102,36 @@ impl SpanExporter {
                     break;
                 }
             }
+            let spans = batch.len();
             tokio::select! {
                 () = self.send(std::mem::take(&mut batch), self.timeout) => {}
                 // Whatever hangs here is not waited for any longer than the last spans are.
-                () = async { stop.cancelled().await; tokio::time::sleep(self.flush).await } => break,
+                () = async { stop.cancelled().await; tokio::time::sleep(self.flush).await } => {
+                    not_taken(spans);
+                    break Instant::now();
+                }
+            }
+        };
+        loop {
+            while batch.len() < self.batch_max
+                && let Ok(span) = ended.try_recv()
+            {
+                batch.push(span);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let rest = until.saturating_duration_since(Instant::now());
+            if rest.is_zero() {
+                not_taken(batch.drain(..).len());
+            } else {
+                self.send(std::mem::take(&mut batch), rest).await;
             }
         }
-        while let Ok(span) = ended.try_recv() {
-            batch.push(span);
-        }
-        if !batch.is_empty() {
-            self.send(batch, self.flush).await;
-        }
-        Ok(())
     }
 
     async fn send(&self, batch: Vec<SpanData>, within: Duration) {
-        let spans = batch.len() as u64;
+        let spans = batch.len();
         let problem = match timeout(within, self.exporter.export(batch)).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -126,17 +140,22 @@ impl SpanExporter {
         let was_away = self.is_away.swap(problem.is_some(), Ordering::Relaxed);
         match problem {
             None => {
-                counter!("hookbox_spans_exported_total").increment(spans);
+                counter!("hookbox_spans_exported_total").increment(spans as u64);
                 if was_away {
                     tracing::info!("the collector of telemetry.otlp_url takes spans again");
                 }
             }
             Some(reason) => {
-                counter!("hookbox_spans_dropped_total", "reason" => "not_taken").increment(spans);
+                not_taken(spans);
                 if !was_away {
                     tracing::warn!(%reason, "the collector of telemetry.otlp_url takes no spans; they are dropped until it does");
                 }
             }
         }
     }
+}
+
+/// Counts spans that are lost.
+fn not_taken(spans: usize) {
+    counter!("hookbox_spans_dropped_total", "reason" => "not_taken").increment(spans as u64);
 }

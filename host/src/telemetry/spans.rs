@@ -2,7 +2,8 @@
 //! [`super::span_exporter`].
 //!
 //! A message whose trace is not recorded costs one comparison a stage: its [`Span`] is empty, and so are those below it.
-//! Spans that are ended go into a bounded queue without waiting; what finds it full is dropped and counted.
+//! Spans that are ended go into a bounded queue without waiting; what finds it full is dropped and counted. Their texts are
+//! bounded too: message ids, routing keys and reasons come from tenants.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -27,6 +28,8 @@ struct Recording {
     scope: InstrumentationScope,
     /// A new trace is recorded when the upper half of its id is below.
     below: u64,
+    /// `telemetry.otlp_text_bytes_max`.
+    text_bytes_max: usize,
     clock: Clock,
 }
 
@@ -52,7 +55,8 @@ impl Spans {
         // Rounded down, so 0 records none; of 1 every id is below.
         let below =
             if settings.trace_ratio >= 1.0 { u64::MAX } else { (settings.trace_ratio * u64::MAX as f64) as u64 };
-        let recording = Recording { queue, scope, below, clock: clock.clone() };
+        let text_bytes_max = usize::try_from(settings.otlp_text_bytes_max).unwrap_or(usize::MAX);
+        let recording = Recording { queue, scope, below, text_bytes_max, clock: clock.clone() };
         (Self(Some(Arc::new(recording))), Some(ended))
     }
 
@@ -134,15 +138,27 @@ impl Span {
     /// Says something of it. `value` is asked only when the span is recorded.
     pub fn set<V: Into<Value>>(&mut self, name: &'static str, value: impl FnOnce() -> V) {
         if let Some(open) = &mut self.0 {
-            open.data.attributes.push(KeyValue::new(name, value()));
+            let value = match value().into() {
+                Value::String(text) => open.recording.cut(text.into()).into(),
+                value => value,
+            };
+            open.data.attributes.push(KeyValue::new(name, value));
         }
     }
 
     /// It went wrong, for this reason.
     pub fn fail(&mut self, reason: impl FnOnce() -> String) {
         if let Some(open) = &mut self.0 {
-            open.data.status = Status::error(reason());
+            open.data.status = Status::error(open.recording.cut(reason()));
         }
+    }
+}
+
+impl Recording {
+    /// The beginning of a text that is longer than a span's may be.
+    fn cut(&self, mut text: String) -> String {
+        text.truncate(text.floor_char_boundary(self.text_bytes_max));
+        text
     }
 }
 
@@ -187,6 +203,20 @@ mod tests {
         assert_eq!(module.span_context.trace_id(), TraceId::from(expected.0.trace_id));
         assert_eq!(expected.0.trace_id, PARENT.parse::<TraceContext>().unwrap().trace_id);
         assert_eq!(module.attributes, [KeyValue::new("hookbox.module", "crm")]);
+    }
+
+    #[test]
+    fn a_text_of_a_tenants_is_cut() {
+        let (spans, mut ended) = spans(1.0, 1);
+        let most = usize::try_from(Settings::default().telemetry.otlp_text_bytes_max).unwrap();
+        let long = "é".repeat(most);
+        let mut message = spans.of_message(None);
+        message.set("hookbox.message_id", || long.clone());
+        message.fail(|| long.clone());
+        drop(message);
+        let message = ended.try_recv().unwrap();
+        assert_eq!(message.attributes, [KeyValue::new("hookbox.message_id", "é".repeat(most / 2))]);
+        assert_eq!(message.status, Status::error("é".repeat(most / 2)));
     }
 
     #[test]

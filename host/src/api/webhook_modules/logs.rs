@@ -73,10 +73,9 @@ async fn list(
         modules.push(name.as_str().into());
     }
     let logs = api.modules.logs();
-    let unknown = || Problem::bad_identifier(&name);
     if !api.is_module(&modules) && !modules.iter().any(|module| logs.has(module)) {
         // One without an active version is in the store alone; it has said nothing.
-        api.module_seen(&account, &name).await.ok().filter(|record| record.account == account).ok_or_else(unknown)?;
+        api.module_of(&account, &name).await?;
     }
     let mut lines: Vec<_> = modules.iter().flat_map(|module| logs.read(module, after, least)).collect();
     lines.sort_by_key(|line| line.id);

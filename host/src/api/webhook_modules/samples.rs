@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+use super::test::Found;
 use crate::{
     api::{
         Api, Shared,
@@ -16,7 +17,7 @@ use crate::{
         problem::Problem,
     },
     message::{AccountId, Message},
-    module::{Module, description::Binding, registry::SAMPLES},
+    module::{built_in::SAMPLES, description::Binding},
 };
 
 /// The account whose messages the samples of the built-in modules are.
@@ -72,8 +73,8 @@ impl Api {
     /// What a module binds that the account may try out, and whether that is its own: an operator's, when it has none of
     /// that name and is offered none.
     async fn bindings_seen(&self, account: &AccountId, name: &str) -> Result<(Vec<Binding>, bool), Problem> {
-        match self.module_seen(account, name).await {
-            Ok(record) => {
+        match Found::of(self, account, name).await? {
+            Found::Registered(record) => {
                 let newest = match &record.active {
                     Some(digest) => self.store.module_version(&record.account, &record.name, digest).await?,
                     None => self.store.module_versions(&record.account, &record.name).await?.into_iter().next(),
@@ -81,16 +82,8 @@ impl Api {
                 let bindings = newest.map(|version| version.bindings).unwrap_or_default();
                 Ok((bindings, record.account == *account))
             }
-            Err(unknown) => {
-                let module = self.operators_module(name).ok_or(unknown)?;
-                Ok((module.bindings.clone(), *account == self.master))
-            }
+            Found::Operators(module) => Ok((module.bindings.clone(), *account == self.master)),
         }
-    }
-
-    /// The operator's active module of this name.
-    pub(super) fn operators_module(&self, name: &str) -> Option<std::sync::Arc<Module>> {
-        self.modules.get(&name.into()).filter(|module| module.owner.is_none())
     }
 }
 
@@ -150,7 +143,7 @@ mod tests {
 
     #[test]
     fn every_built_in_module_has_samples_that_can_be_shown() {
-        for (name, _) in crate::module::registry::BUILT_IN {
+        for (name, _) in crate::module::built_in::BUILT_IN {
             let of: Vec<_> = SAMPLES.iter().filter(|(module, ..)| module == name).collect();
             assert!(!of.is_empty(), "{name}");
             for (_, sample, text) in of {

@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Extension,
     extract::{Path, State},
+    http::StatusCode,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -66,10 +67,7 @@ pub async fn test(
     Path((_, name)): Path<(String, String)>,
     Extension(RequestBody(body)): Extension<RequestBody>,
 ) -> Result<Answer, Problem> {
-    let found = match api.module_seen(&account, &name).await {
-        Ok(record) => Found::Registered(Box::new(record)),
-        Err(unknown) => Found::Operators(api.operators_module(&name).ok_or(unknown)?),
-    };
+    let found = Found::of(&api, &account, &name).await?;
     let kind = found.kind();
     let data = data::Envelope::parse(&body)?.required_data()?;
     let asked: Asked<'_> = serde_json::from_str(data.get())
@@ -90,12 +88,23 @@ pub async fn test(
 }
 
 /// What is to be tried out: what the account has or is offered, else what the operator brought.
-enum Found {
+pub(super) enum Found {
     Registered(Box<RegisteredModule>),
     Operators(Arc<Module>),
 }
 
 impl Found {
+    pub(super) async fn of(api: &Api, account: &AccountId, name: &str) -> Result<Self, Problem> {
+        match api.module_seen(account, name).await {
+            Ok(record) => Ok(Self::Registered(Box::new(record))),
+            Err(unknown) if unknown.status == StatusCode::NOT_FOUND => {
+                let module = api.modules.get(&name.into()).filter(|module| module.owner.is_none());
+                module.map(Self::Operators).ok_or(unknown)
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
     fn kind(&self) -> Kind {
         match self {
             Self::Registered(record) => record.kind,

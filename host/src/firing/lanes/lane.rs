@@ -9,6 +9,7 @@ use tokio::time::Instant;
 const OWED_MAX: Duration = Duration::from_millis(150);
 /// How late a caller may come back without losing a part of the rate: `firing.full_pause_ms` by default.
 const LATENESS: Duration = Duration::from_millis(100);
+
 /// What a hook may have, its own wishes under the operator's ceilings.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {

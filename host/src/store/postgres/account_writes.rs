@@ -15,15 +15,14 @@ use crate::{
     store::{
         Notice, Saved, StoreResult,
         columns::{failed, json, signed},
+        disabling::ACCOUNT_DELETED,
         rows::account_record,
-        saving::{Standing, named, revision_over, same_account},
+        saving::{Standing, named, revision_over, same_account, topmost},
     },
 };
 
 const WRITE: &str = "write an account";
 const DELETE: &str = "delete accounts";
-/// Why firings that waited end undelivered.
-const ACCOUNT_DELETED: &str = "the account was deleted";
 
 type Running = Transaction<'static, Postgres>;
 
@@ -135,9 +134,7 @@ impl PostgresStore {
             }
         }
         let listed: BTreeSet<&str> = records.iter().map(|record| record.account.id.as_str()).collect();
-        // Whoever is below one of the list is below one of its topmost.
-        let is_below = |id: &AccountId| listed.contains(id.as_str());
-        for top in before.iter().filter(|stored| !stored.account.tree.iter().any(is_below)) {
+        for top in topmost(&before) {
             let below: Vec<String> = sqlx::query_scalar(
                 "SELECT id FROM account_ancestors JOIN accounts ON id = account WHERE ancestor = $1 AND NOT deleted",
             )

@@ -1,7 +1,6 @@
 //! Accounts: what is listed, and how one is found. Writing them has a file of its own.
 
 use serde_json::Value;
-use sqlx::Row;
 
 use super::{
     PostgresStore,
@@ -12,8 +11,8 @@ use crate::{
     message::{AccountId, Object},
     store::{
         Changes, StoreResult,
-        columns::{each, failed, json},
-        rows::{account, account_record},
+        columns::{changes, each, failed, json},
+        rows::{account, account_change, account_record},
     },
 };
 
@@ -35,7 +34,7 @@ impl PostgresStore {
         cursor: i64,
         limit: u32,
     ) -> StoreResult<Changes<Result<Account, AccountId>>> {
-        let doing = failed("read changed accounts");
+        const DOING: &str = "read changed accounts";
         let rows = sqlx::query(
             "SELECT id, name, tree, reseller, deleted, change FROM accounts WHERE change > $1 ORDER BY change LIMIT $2",
         )
@@ -43,19 +42,8 @@ impl PostgresStore {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await
-        .map_err(&doing)?;
-        let cursor = match rows.last() {
-            Some(row) => row.try_get("change").map_err(&doing)?,
-            None => cursor,
-        };
-        let changes = each(rows, |row| {
-            if row.try_get("deleted").map_err(&doing)? {
-                Ok(Err(AccountId::from(read(row.try_get("id").map_err(&doing)?))))
-            } else {
-                account(row).map(Ok)
-            }
-        })?;
-        Ok(Changes { changes, cursor })
+        .map_err(failed(DOING))?;
+        changes(&rows, cursor, DOING, account_change)
     }
 
     pub(super) async fn find_account(&self, id: &AccountId) -> StoreResult<Option<AccountRecord>> {

@@ -27,19 +27,14 @@ fn attempt(row: &PgRow) -> StoreResult<AttemptOutline> {
     let id: String = row.try_get("id").map_err(&doing)?;
     let document: Object = parsed("attempt", &id, row.try_get("document").map_err(&doing)?)?;
     let is_there = |field: &str| document.get(field).is_some_and(|value| !value.is_null());
-    let came_to = match (row.try_get("success").map_err(&doing)?, is_there("dropped")) {
-        (true, false) => CameTo::Delivered,
-        (true, true) => CameTo::Dropped,
-        (false, _) if is_there("next_try") => CameTo::FailedForNow,
-        (false, _) => CameTo::FailedForGood,
-    };
+    let success = row.try_get("success").map_err(&doing)?;
     Ok(AttemptOutline {
         cursor: row.try_get("seq").map_err(&doing)?,
         webhook_id: document.get("event_id").and_then(|id| id.as_str()).unwrap_or_default().to_owned().into(),
         account: read(row.try_get("account").map_err(&doing)?).into(),
         hook: read(row.try_get("hook").map_err(&doing)?).into(),
         at_ms: unsigned(row.try_get("at_ms").map_err(&doing)?),
-        came_to,
+        came_to: CameTo::of(success, is_there("dropped"), is_there("next_try")),
         id,
     })
 }
@@ -53,12 +48,7 @@ fn firing(row: &PgRow) -> StoreResult<FiringOutline> {
         hook: read(row.try_get("hook").map_err(&doing)?).into(),
         free_ms: row.try_get::<Option<i64>, _>("free_ms").map_err(&doing)?.map(unsigned),
         reason: read(row.try_get("reason").map_err(&doing)?),
-        hook_stands: match row.try_get("stands").map_err(&doing)? {
-            "inline" => HookStands::Inline,
-            "gone" => HookStands::Gone,
-            "off" => HookStands::Off,
-            _ => HookStands::On,
-        },
+        hook_stands: HookStands::of(row.try_get("stands").map_err(&doing)?),
     })
 }
 
@@ -71,6 +61,9 @@ fn stored<'a>(ids: impl IntoIterator<Item = &'a str>) -> Vec<String> {
 impl Audit for PostgresStore {
     async fn attempt_outlines(&self, after: i64, limit: u32) -> StoreResult<Vec<AttemptOutline>> {
         let doing = failed(READ);
+        let mut transaction = self.begin(READ).await?;
+        // The index that has the numbers of all accounts (migrations: `attempts_by_seq`) is read in no other way.
+        sqlx::query("SET LOCAL enable_bitmapscan = on").execute(&mut *transaction).await.map_err(&doing)?;
         let (mut after, mut missing) = (after, i64::from(limit));
         let mut outlines = Vec::new();
         while missing > 0 {
@@ -82,14 +75,14 @@ impl Audit for PostgresStore {
             )
             .bind(after)
             .bind(until)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *transaction)
             .await
             .map_err(&doing)?;
             after = until;
             if rows.is_empty() {
                 let next: Option<i64> = sqlx::query_scalar("SELECT min(seq) FROM attempts WHERE seq > $1")
                     .bind(after)
-                    .fetch_one(&self.pool)
+                    .fetch_one(&mut *transaction)
                     .await
                     .map_err(&doing)?;
                 let Some(next) = next else { break };
@@ -98,6 +91,7 @@ impl Audit for PostgresStore {
             outlines.extend(each(rows, attempt)?);
             missing = i64::from(limit).saturating_sub_unsigned(outlines.len() as u64);
         }
+        transaction.commit().await.map_err(&doing)?;
         Ok(outlines)
     }
 

@@ -13,10 +13,10 @@ use sqlx::{Postgres, Transaction};
 use super::{PostgresStore, code_of, days::day, text::text};
 use crate::{
     attempt::{Attempt, record},
-    message::{LeaseToken, Target, WebhookId},
+    message::{LeaseToken, WebhookId},
     store::{
         Entry, Hint, StoreResult,
-        columns::{failed, json, signed},
+        columns::{failed, inline, json, signed},
         group_plan::{Kept, Plan, WAITING},
     },
 };
@@ -141,10 +141,6 @@ async fn count_failures(transaction: &mut Running, failures: &[&Attempt]) -> Sto
 
 /// A conflict is a message that came twice, or one that is kept under its lease twice.
 async fn keep(transaction: &mut Running, new: &[Kept<'_>]) -> StoreResult<()> {
-    let inline = |kept: &Kept<'_>| match &kept.firing.target {
-        Target::Stored(..) => None,
-        Target::Inline(hook) => Some(json(&**hook)),
-    };
     sqlx::query(
         "INSERT INTO firings (id, account, hook, state, due_ms, free_ms, lease, tries, created_ms, reason, inline, event)
          SELECT id, account, hook, state, due_ms, due_ms, lease, tries, created_ms, reason, inline, event
@@ -163,7 +159,7 @@ async fn keep(transaction: &mut Running, new: &[Kept<'_>]) -> StoreResult<()> {
     .bind(new.iter().map(|kept| i64::from(kept.firing.tries)).collect::<Vec<_>>())
     .bind(new.iter().map(|kept| signed(kept.firing.created_ms)).collect::<Vec<_>>())
     .bind(new.iter().map(reason).collect::<Vec<_>>())
-    .bind(new.iter().map(inline).collect::<Vec<_>>())
+    .bind(new.iter().map(|kept| inline(kept.firing)).collect::<Vec<_>>())
     .bind(new.iter().map(|kept| json(&*kept.firing.event)).collect::<Vec<_>>())
     .execute(&mut **transaction)
     .await

@@ -4,10 +4,10 @@ use sqlx::{Row, postgres::PgRow};
 
 use super::{PRUNED_AT_ONCE, PostgresStore, text::text};
 use crate::{
-    message::{Firing, HookId, Target, UnixMs, WebhookId},
+    message::{Firing, HookId, UnixMs, WebhookId},
     store::{
         FiringCounts, Hint, ResendJob, StoreError, StoreResult, UndeliveredQuery, UndeliveredRow,
-        columns::{failed, json, signed, unsigned},
+        columns::{failed, inline, json, signed, unsigned},
         rows::undelivered,
     },
 };
@@ -113,10 +113,6 @@ impl PostgresStore {
             return Ok(false);
         }
         for firing in firings {
-            let inline = match &firing.target {
-                Target::Stored(..) => None,
-                Target::Inline(hook) => Some(json(&**hook)),
-            };
             sqlx::query(
                 "INSERT INTO firings (id, account, hook, state, due_ms, free_ms, tries, created_ms, inline, event)
                  VALUES ($1, $2, $3, 0, $4, $4, 0, $5, $6, $7)
@@ -129,7 +125,7 @@ impl PostgresStore {
             .bind(text(firing.target.hook_id().as_str()))
             .bind(signed(now_ms))
             .bind(signed(firing.created_ms))
-            .bind(inline)
+            .bind(inline(firing))
             .bind(json(&*firing.event))
             .execute(&mut *transaction)
             .await

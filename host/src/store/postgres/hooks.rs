@@ -1,15 +1,15 @@
 //! Hooks, and how one is switched off. Writing is under the configuration lock.
 
-use serde_json::Value;
 use sqlx::{Postgres, Row, Transaction};
 
 use super::{PostgresStore, text::text};
 use crate::{
     hook::HookRecord,
-    message::{AccountId, HookId, Object, UnixMs},
+    message::{AccountId, HookId, UnixMs},
     store::{
         Changes, HookChange, Notice, Saved, StoreResult,
-        columns::{each, failed, json, parsed, signed, unsigned},
+        columns::{changes, each, failed, json, parsed, signed, unsigned},
+        disabling::{HOOK_DELETED, HOOK_DISABLED, disabled_for, is_enabled, switched_off},
         rows,
         saving::{Standing, revision_over, same_hook},
     },
@@ -19,16 +19,8 @@ const READ: &str = "read hooks";
 const WRITE: &str = "write a hook";
 const DELETE: &str = "delete a hook";
 const DISABLE: &str = "disable a hook";
-/// Why firings that waited end undelivered.
-const HOOK_DELETED: &str = "the hook was deleted";
-const HOOK_DISABLED: &str = "the hook was disabled";
 
 type Running = Transaction<'static, Postgres>;
-
-/// What the column says of a document.
-fn enabled(document: &Object) -> bool {
-    document.get("enabled") != Some(&Value::Bool(false))
-}
 
 impl PostgresStore {
     pub(super) async fn find_hook(&self, id: &HookId) -> StoreResult<Option<HookRecord>> {
@@ -62,7 +54,7 @@ impl PostgresStore {
             .bind(text(record.id.as_str()))
             .bind(text(record.account.as_str()))
             .bind(json(&record.document))
-            .bind(enabled(&record.document))
+            .bind(is_enabled(&record.document))
             .bind(record.disabled_message.as_deref().map(text))
             .bind(json(&record.secrets))
             .bind(record.revision.max(1))
@@ -130,7 +122,7 @@ impl PostgresStore {
         .bind(text(new.id.as_str()))
         .bind(text(new.account.as_str()))
         .bind(json(&new.document))
-        .bind(enabled(&new.document))
+        .bind(is_enabled(&new.document))
         .bind(new.disabled_message.as_deref().map(text))
         .bind(json(&new.secrets))
         .bind(revision)
@@ -226,7 +218,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn hook_changes(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>> {
-        let doing = failed("read changed hooks");
+        const DOING: &str = "read changed hooks";
         let changed = sqlx::query(
             "SELECT id, account, document, disabled_message, secrets, revision, created_ms, deleted, change FROM hooks
              WHERE change > $1 ORDER BY change LIMIT $2",
@@ -235,19 +227,8 @@ impl PostgresStore {
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await
-        .map_err(&doing)?;
-        let cursor = match changed.last() {
-            Some(row) => row.try_get("change").map_err(&doing)?,
-            None => cursor,
-        };
-        let changes = each(changed, |row| {
-            let record = rows::hook(row)?;
-            Ok(match row.try_get("deleted").map_err(&doing)? {
-                true => HookChange::Deleted(record.account, record.id),
-                false => HookChange::Saved(record),
-            })
-        })?;
-        Ok(Changes { changes, cursor })
+        .map_err(failed(DOING))?;
+        changes(&changed, cursor, DOING, rows::hook_change)
     }
 
     pub(super) async fn switch_off_hook(
@@ -265,10 +246,7 @@ impl PostgresStore {
             .await
             .map_err(&doing)?;
         let Some(document) = document else { return Ok(false) };
-        let mut document: Object = parsed("hook", id.as_str(), &document)?;
-        if document.insert("enabled".into(), Value::Bool(false)) == Some(Value::Bool(false)) {
-            return Ok(false);
-        }
+        let Some(document) = switched_off(parsed("hook", id.as_str(), &document)?) else { return Ok(false) };
         sqlx::query(
             "UPDATE hooks SET document = $1, enabled = FALSE, disabled_message = $2, revision = revision + 1,
                change = nextval('changes') WHERE id = $3",
@@ -280,7 +258,7 @@ impl PostgresStore {
         .await
         .map_err(&doing)?;
         let ids = [text(id.as_str()).into_owned()];
-        end_waiting(&mut transaction, &ids, &format!("{HOOK_DISABLED}: {reason}"), now_ms).await?;
+        end_waiting(&mut transaction, &ids, &disabled_for(reason), now_ms).await?;
         Self::forget_failures_of(&mut transaction, &ids).await?;
         Self::insert_notices(&mut transaction, notices).await?;
         self.finish_change(transaction, DISABLE).await?;
@@ -303,7 +281,7 @@ async fn end_waiting(transaction: &mut Running, hooks: &[String], reason: &str, 
 
 /// A hook that is saved disabled sends nothing any more, what waits included.
 async fn end_waiting_of_disabled(transaction: &mut Running, record: &HookRecord, now_ms: UnixMs) -> StoreResult<()> {
-    match enabled(&record.document) {
+    match is_enabled(&record.document) {
         true => Ok(()),
         false => end_waiting(transaction, &[text(record.id.as_str()).into_owned()], HOOK_DISABLED, now_ms).await,
     }

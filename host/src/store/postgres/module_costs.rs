@@ -3,23 +3,15 @@
 use async_trait::async_trait;
 
 use super::{PostgresStore, text::text};
-use crate::{
-    message::AccountId,
-    store::{
-        StoreResult,
-        columns::{failed, signed},
-        module_costs::{CostLine, CostQuery, CostSums, Day, ModuleCosts},
-        rows::cost_line,
-    },
+use crate::store::{
+    StoreResult,
+    columns::{failed, name_of, signed},
+    module_costs::{CostLine, CostQuery, CostSums, Day, ModuleCosts},
+    rows::cost_line,
 };
 
 const READ: &str = "read what modules cost";
 const WRITE: &str = "add up what modules cost";
-
-/// Whom a line is charged to, as a column: there is no account of an empty name.
-fn charged(account: Option<&AccountId>) -> &str {
-    account.map_or("", AccountId::as_str)
-}
 
 #[async_trait]
 impl ModuleCosts for PostgresStore {
@@ -38,7 +30,7 @@ impl ModuleCosts for PostgresStore {
                    faults = kept.faults + excluded.faults,
                    memory_bytes_max = greatest(kept.memory_bytes_max, excluded.memory_bytes_max)",
             )
-            .bind(text(charged(line.account.as_ref())))
+            .bind(text(name_of(line.account.as_ref())))
             .bind(text(line.module.as_str()))
             .bind(i64::from(line.day))
             .bind(signed(sums.calls))
@@ -66,7 +58,7 @@ impl ModuleCosts for PostgresStore {
         .bind(query.modules.iter().map(|module| text(module.as_str())).collect::<Vec<_>>())
         .bind(query.account.as_ref().map(|account| text(account.as_str())))
         .bind(after.map(|line| i64::from(line.day)))
-        .bind(after.map(|line| text(charged(line.account.as_ref()))))
+        .bind(after.map(|line| text(name_of(line.account.as_ref()))))
         .bind(after.map(|line| text(line.module.as_str())))
         .bind(i64::from(query.limit))
         .fetch_all(&self.pool)

@@ -51,12 +51,7 @@ impl ModuleLimits for PostgresStore {
 
     async fn put_module_limits(&self, account: &AccountId, limits: &Object, notices: &[Notice]) -> StoreResult<bool> {
         let mut transaction = self.begin_change(WRITE).await?;
-        let is_there: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM accounts WHERE id = $1 AND NOT deleted)")
-            .bind(text(account.as_str()))
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed(WRITE))?;
-        if !is_there {
+        if !Self::account_is_there(&mut transaction, account).await? {
             return Ok(false);
         }
         // Followers look at a row again only when it has changed; nobody needs one that says nothing and never did.

@@ -89,6 +89,9 @@ pub(super) async fn open(settings: &StoreSettings) -> StoreResult<PostgresStore>
         ("idle_in_transaction_session_timeout", timeout.as_str()),
         // Compiling a statement takes longer than any of these run.
         ("jit", "off"),
+        // Lists go along an index in their order, and stop when the page is full. Of a table that is not analysed yet, as the
+        // attempts of a new day, the planner believes that it is small, and would gather and sort all that an account has.
+        ("enable_bitmapscan", "off"),
     ];
     if !durable {
         limits.push(("synchronous_commit", "on"));

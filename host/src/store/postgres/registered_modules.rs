@@ -1,7 +1,7 @@
 //! Modules and transforms of accounts, and their components.
 
 use async_trait::async_trait;
-use sqlx::{Postgres, Row, Transaction};
+use sqlx::{Postgres, Transaction};
 
 use super::{
     PostgresStore,
@@ -11,12 +11,12 @@ use crate::{
     message::AccountId,
     store::{
         Changes, Notice, Saved, StoreResult,
-        columns::{each, failed, json, signed, unsigned},
+        columns::{changes, each, failed, json, signed, unsigned},
         registered_modules::{
             Kept, ModuleChange, ModuleVersion, Quarantine, RegisteredModule, RegisteredModules, VersionBounds,
             VersionDeleted,
         },
-        rows::{module_version, registered_module},
+        rows::{module_change, module_version, registered_module},
     },
 };
 
@@ -47,25 +47,14 @@ impl RegisteredModules for PostgresStore {
     }
 
     async fn registered_modules_since(&self, cursor: i64, limit: u32) -> StoreResult<Changes<ModuleChange>> {
-        let doing = failed("read changed modules");
+        const DOING: &str = "read changed modules";
         let rows = sqlx::query("SELECT * FROM registered_modules WHERE change > $1 ORDER BY change LIMIT $2")
             .bind(cursor)
             .bind(i64::from(limit))
             .fetch_all(&self.pool)
             .await
-            .map_err(&doing)?;
-        let cursor = match rows.last() {
-            Some(row) => row.try_get("change").map_err(&doing)?,
-            None => cursor,
-        };
-        let changes = each(rows, |row| {
-            let record = registered_module(row)?;
-            Ok(match row.try_get("deleted").map_err(&doing)? {
-                true => ModuleChange::Deleted(record.account, record.name),
-                false => ModuleChange::Saved(Box::new(record)),
-            })
-        })?;
-        Ok(Changes { changes, cursor })
+            .map_err(failed(DOING))?;
+        changes(&rows, cursor, DOING, module_change)
     }
 
     async fn module_versions(&self, account: &AccountId, name: &str) -> StoreResult<Vec<ModuleVersion>> {

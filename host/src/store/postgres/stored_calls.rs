@@ -10,10 +10,10 @@ use sqlx::{Postgres, Row, Transaction};
 
 use super::{PostgresStore, TRIES_MAX, is_broken_up, text::text};
 use crate::{
-    message::{AccountId, LeaseToken, ModuleId, UnixMs},
+    message::{LeaseToken, ModuleId, UnixMs},
     store::{
         StoreError, StoreResult,
-        columns::{each, failed, json, signed, unsigned},
+        columns::{each, failed, json, name_of, signed, unsigned},
         rows::{call_line, stored_call},
         stored_calls::{CallBounds, CallChange, CallLine, StoredCall, StoredCalls},
     },
@@ -27,11 +27,6 @@ const CALLS_LOCK: (i32, i32) = (0x486f_6f6b, 3);
 
 type Running = Transaction<'static, Postgres>;
 
-/// Whom a call is charged to, as a column: there is no account of an empty name.
-fn charged(account: Option<&AccountId>) -> &str {
-    account.map_or("", AccountId::as_str)
-}
-
 /// What waits of an account, or of a module of the operator's, as a group of changes goes on.
 type Waiting<'a> = HashMap<(&'a str, &'a str), (u64, u64)>;
 
@@ -42,7 +37,7 @@ async fn kept<'a>(
     call: &'a StoredCall,
     bounds: &CallBounds,
 ) -> StoreResult<bool> {
-    let account = charged(call.account.as_ref());
+    let account = name_of(call.account.as_ref());
     // The operator's modules share no bound.
     let module = if account.is_empty() { call.module.as_str() } else { "" };
     let (calls, bytes) = match waiting.entry((account, module)) {
@@ -92,7 +87,7 @@ async fn keep(transaction: &mut Running, calls: &[&StoredCall]) -> StoreResult<(
          ON CONFLICT (id) DO NOTHING",
     )
     .bind(calls.iter().map(|call| text(&call.id)).collect::<Vec<_>>())
-    .bind(calls.iter().map(|call| text(charged(call.account.as_ref()))).collect::<Vec<_>>())
+    .bind(calls.iter().map(|call| text(name_of(call.account.as_ref()))).collect::<Vec<_>>())
     .bind(calls.iter().map(|call| text(call.module.as_str())).collect::<Vec<_>>())
     .bind(calls.iter().map(|call| signed(call.created_ms)).collect::<Vec<_>>())
     .bind(calls.iter().map(|call| signed(call.message.body.len() as u64)).collect::<Vec<_>>())
@@ -173,7 +168,7 @@ impl PostgresStore {
         )
         .bind(signed(until_ms))
         .bind(text(line.module.as_str()))
-        .bind(text(charged(line.account.as_ref())))
+        .bind(text(name_of(line.account.as_ref())))
         .bind(signed(now_ms))
         .bind(i64::from(limit))
         .fetch_all(&mut *transaction)

@@ -10,7 +10,7 @@ use crate::{
     message::{AccountId, HookId, Object, UnixMs},
     store::{
         ModuleRecord, Notice, StoreResult,
-        columns::{each, failed, json, parsed, signed},
+        columns::{account_named, each, failed, json, name_of, parsed, signed, small},
         rows,
     },
 };
@@ -21,15 +21,6 @@ const KEEP_NOTICE: &str = "keep a notice";
 const WARN: &str = "warn of a hook";
 
 type Running = Transaction<'static, Postgres>;
-
-/// The system's own settings stand under the empty account.
-fn settings_of(account: Option<&AccountId>) -> &str {
-    account.map_or("", AccountId::as_str)
-}
-
-fn small(count: i64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
-}
 
 impl PostgresStore {
     pub(super) async fn count_failures(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32> {
@@ -230,7 +221,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn find_webhook_settings(&self, account: Option<&AccountId>) -> StoreResult<Object> {
-        let account = settings_of(account);
+        let account = name_of(account);
         let found: Option<String> = sqlx::query_scalar("SELECT settings FROM webhook_settings WHERE account = $1")
             .bind(text(account))
             .fetch_optional(&self.pool)
@@ -250,7 +241,7 @@ impl PostgresStore {
             .map(|(account, settings)| {
                 let account = read(account);
                 let settings = parsed("webhook settings of account", &account, &settings)?;
-                Ok(((!account.is_empty()).then(|| AccountId::from(account)), settings))
+                Ok((account_named(account), settings))
             })
             .collect()
     }
@@ -260,7 +251,7 @@ impl PostgresStore {
         account: Option<&AccountId>,
         settings: &Object,
     ) -> StoreResult<()> {
-        let account = text(settings_of(account));
+        let account = text(name_of(account));
         let query = if settings.is_empty() {
             sqlx::query("DELETE FROM webhook_settings WHERE account = $1").bind(account)
         } else {

@@ -1,15 +1,13 @@
 //! Accounts: what is listed, and how one is found. Writing them has a file of its own.
 
-use sqlx::Row;
-
 use super::SqliteStore;
 use crate::{
     account::{Account, AccountRecord},
     message::AccountId,
     store::{
         Changes, StoreResult,
-        columns::{each, failed},
-        rows::{account, account_record},
+        columns::{changes, each, failed},
+        rows::{account, account_change, account_record},
     },
 };
 
@@ -31,7 +29,7 @@ impl SqliteStore {
         cursor: i64,
         limit: u32,
     ) -> StoreResult<Changes<Result<Account, AccountId>>> {
-        let doing = failed("read changed accounts");
+        const DOING: &str = "read changed accounts";
         let rows = sqlx::query(
             "SELECT id, name, tree, reseller, deleted, change FROM accounts WHERE change > ? ORDER BY change LIMIT ?",
         )
@@ -39,19 +37,8 @@ impl SqliteStore {
         .bind(limit)
         .fetch_all(&self.readers)
         .await
-        .map_err(&doing)?;
-        let cursor = match rows.last() {
-            Some(row) => row.try_get("change").map_err(&doing)?,
-            None => cursor,
-        };
-        let changes = each(rows, |row| {
-            if row.try_get("deleted").map_err(&doing)? {
-                Ok(Err(AccountId::from(row.try_get::<String, _>("id").map_err(&doing)?)))
-            } else {
-                account(row).map(Ok)
-            }
-        })?;
-        Ok(Changes { changes, cursor })
+        .map_err(failed(DOING))?;
+        changes(&rows, cursor, DOING, account_change)
     }
 
     pub(super) async fn find_account(&self, id: &AccountId) -> StoreResult<Option<AccountRecord>> {

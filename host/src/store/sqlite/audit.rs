@@ -17,12 +17,7 @@ const READ: &str = "read for an audit";
 
 fn attempt(row: &SqliteRow) -> StoreResult<AttemptOutline> {
     let doing = failed(READ);
-    let came_to = match (row.try_get(6).map_err(&doing)?, row.try_get(7).map_err(&doing)?) {
-        ("success", false) => CameTo::Delivered,
-        ("success", true) => CameTo::Dropped,
-        _ if row.try_get(8).map_err(&doing)? => CameTo::FailedForNow,
-        _ => CameTo::FailedForGood,
-    };
+    let flag = |column: usize| row.try_get(column).map_err(&doing);
     Ok(AttemptOutline {
         cursor: row.try_get(0).map_err(&doing)?,
         id: row.try_get(1).map_err(&doing)?,
@@ -30,7 +25,7 @@ fn attempt(row: &SqliteRow) -> StoreResult<AttemptOutline> {
         account: row.try_get::<String, _>(3).map_err(&doing)?.into(),
         hook: row.try_get::<String, _>(4).map_err(&doing)?.into(),
         at_ms: unsigned(row.try_get(5).map_err(&doing)?),
-        came_to,
+        came_to: CameTo::of(flag(6)?, flag(7)?, flag(8)?),
     })
 }
 
@@ -43,12 +38,7 @@ fn firing(row: &SqliteRow) -> StoreResult<FiringOutline> {
         hook: row.try_get::<String, _>(3).map_err(&doing)?.into(),
         free_ms: row.try_get::<Option<i64>, _>(4).map_err(&doing)?.map(unsigned),
         reason: row.try_get(5).map_err(&doing)?,
-        hook_stands: match row.try_get(6).map_err(&doing)? {
-            "inline" => HookStands::Inline,
-            "gone" => HookStands::Gone,
-            "off" => HookStands::Off,
-            _ => HookStands::On,
-        },
+        hook_stands: HookStands::of(row.try_get(6).map_err(&doing)?),
     })
 }
 
@@ -57,7 +47,7 @@ impl Audit for SqliteStore {
     async fn attempt_outlines(&self, after: i64, limit: u32) -> StoreResult<Vec<AttemptOutline>> {
         let rows = sqlx::query(
             "SELECT seq, id, coalesce(json_extract(document, '$.event_id'), ''), account, hook, at_ms,
-               coalesce(json_extract(document, '$.result'), ''), json_extract(document, '$.dropped') IS NOT NULL,
+               coalesce(json_extract(document, '$.result'), '') = 'success', json_extract(document, '$.dropped') IS NOT NULL,
                json_extract(document, '$.next_try') IS NOT NULL
              FROM attempts WHERE seq > ? ORDER BY seq LIMIT ?",
         )

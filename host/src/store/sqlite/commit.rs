@@ -13,10 +13,9 @@ use sqlx::{AssertSqlSafe, Sqlite, Transaction, query::Query, sqlite::SqliteArgum
 use super::SqliteStore;
 use crate::{
     attempt::{Attempt, record},
-    message::Target,
     store::{
         Entry, StoreResult,
-        columns::{failed, json, signed},
+        columns::{failed, inline, json, signed},
         group_plan::Plan,
     },
 };
@@ -132,10 +131,6 @@ impl SqliteStore {
             .await?;
         KEEP.run(&mut transaction, plan.new, |query, kept| {
             let firing = kept.firing;
-            let inline = match &firing.target {
-                Target::Stored(..) => None,
-                Target::Inline(hook) => Some(json(&**hook)),
-            };
             query
                 .bind(text(firing.id.as_str()))
                 .bind(text(firing.target.account().as_str()))
@@ -147,7 +142,7 @@ impl SqliteStore {
                 .bind(firing.tries)
                 .bind(signed(firing.created_ms))
                 .bind(kept.reason.map(text))
-                .bind(inline)
+                .bind(inline(firing))
                 .bind(json(&*firing.event))
         })
         .await?;

@@ -1,15 +1,15 @@
 //! Hooks, and how one is switched off.
 
-use serde_json::Value;
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::SqliteStore;
 use crate::{
     hook::HookRecord,
-    message::{AccountId, HookId, Object, UnixMs},
+    message::{AccountId, HookId, UnixMs},
     store::{
         Changes, HookChange, Notice, Saved, StoreResult,
-        columns::{each, failed, json, parsed, signed, unsigned},
+        columns::{changes, each, failed, json, parsed, signed, unsigned},
+        disabling::{HOOK_DELETED, HOOK_DISABLED, disabled_for, is_enabled, switched_off},
         rows,
         saving::{Standing, revision_over, same_hook},
     },
@@ -18,9 +18,7 @@ use crate::{
 const READ: &str = "read hooks";
 const WRITE: &str = "write a hook";
 const DELETE: &str = "delete a hook";
-/// Why firings that waited end undelivered.
-const HOOK_DELETED: &str = "the hook was deleted";
-const HOOK_DISABLED: &str = "the hook was disabled";
+const DISABLE: &str = "disable a hook";
 
 impl SqliteStore {
     pub(super) async fn find_hook(&self, id: &HookId) -> StoreResult<Option<HookRecord>> {
@@ -78,12 +76,7 @@ impl SqliteStore {
     ) -> StoreResult<Saved> {
         let doing = failed(WRITE);
         let mut transaction = self.begin(WRITE).await?;
-        let account: Option<i64> = sqlx::query_scalar("SELECT 1 FROM accounts WHERE id = ? AND deleted = 0")
-            .bind(new.account.as_str())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(&doing)?;
-        if account.is_none() {
+        if !Self::account_is_there(&mut transaction, &new.account).await? {
             return Ok(Saved::Conflict);
         }
         let row = sqlx::query(
@@ -130,6 +123,18 @@ impl SqliteStore {
         Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(&doing)?;
         Ok(Saved::Done(revision))
+    }
+
+    /// Whether there is such an account; nobody deletes it before the transaction ends.
+    pub(super) async fn account_is_there(
+        transaction: &mut Transaction<'_, Sqlite>,
+        account: &AccountId,
+    ) -> StoreResult<bool> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ? AND deleted = 0)")
+            .bind(account.as_str())
+            .fetch_one(&mut **transaction)
+            .await
+            .map_err(failed("look for an account"))
     }
 
     pub(super) async fn count_hooks_of(&self, account: &AccountId) -> StoreResult<u64> {
@@ -203,7 +208,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn hook_changes(&self, cursor: i64, limit: u32) -> StoreResult<Changes<HookChange>> {
-        let doing = failed("read changed hooks");
+        const DOING: &str = "read changed hooks";
         let rows = sqlx::query(
             "SELECT id, account, document, disabled_message, secrets, revision, created_ms, deleted, change FROM hooks
              WHERE change > ? ORDER BY change LIMIT ?",
@@ -212,19 +217,8 @@ impl SqliteStore {
         .bind(limit)
         .fetch_all(&self.readers)
         .await
-        .map_err(&doing)?;
-        let cursor = match rows.last() {
-            Some(row) => row.try_get("change").map_err(&doing)?,
-            None => cursor,
-        };
-        let changes = each(rows, |row| {
-            let record = rows::hook(row)?;
-            Ok(match row.try_get("deleted").map_err(&doing)? {
-                true => HookChange::Deleted(record.account, record.id),
-                false => HookChange::Saved(record),
-            })
-        })?;
-        Ok(Changes { changes, cursor })
+        .map_err(failed(DOING))?;
+        changes(&rows, cursor, DOING, rows::hook_change)
     }
 
     pub(super) async fn switch_off_hook(
@@ -234,18 +228,15 @@ impl SqliteStore {
         notices: &[Notice],
         now_ms: UnixMs,
     ) -> StoreResult<bool> {
-        let doing = failed("disable a hook");
-        let mut transaction = self.begin("disable a hook").await?;
-        let row: Option<(String,)> = sqlx::query_as("SELECT document FROM hooks WHERE id = ? AND deleted = 0")
+        let doing = failed(DISABLE);
+        let mut transaction = self.begin(DISABLE).await?;
+        let document: Option<String> = sqlx::query_scalar("SELECT document FROM hooks WHERE id = ? AND deleted = 0")
             .bind(id.as_str())
             .fetch_optional(&mut *transaction)
             .await
             .map_err(&doing)?;
-        let Some((document,)) = row else { return Ok(false) };
-        let mut document: Object = parsed("hook", id.as_str(), &document)?;
-        if document.insert("enabled".into(), Value::Bool(false)) == Some(Value::Bool(false)) {
-            return Ok(false);
-        }
+        let Some(document) = document else { return Ok(false) };
+        let Some(document) = switched_off(parsed("hook", id.as_str(), &document)?) else { return Ok(false) };
         sqlx::query(
             "UPDATE hooks SET document = ?, disabled_message = ?, revision = revision + 1,
                change = (SELECT max(change) + 1 FROM hooks) WHERE id = ?",
@@ -256,7 +247,7 @@ impl SqliteStore {
         .execute(&mut *transaction)
         .await
         .map_err(&doing)?;
-        end_waiting(&mut transaction, id.as_str(), &format!("the hook was disabled: {reason}"), now_ms).await?;
+        end_waiting(&mut transaction, id.as_str(), &disabled_for(reason), now_ms).await?;
         clear_failures(&mut transaction, id.as_str()).await?;
         Self::insert_notices(&mut transaction, notices).await?;
         transaction.commit().await.map_err(&doing)?;
@@ -288,9 +279,9 @@ async fn end_waiting_of_disabled(
     record: &HookRecord,
     now_ms: UnixMs,
 ) -> StoreResult<()> {
-    match record.document.get("enabled") {
-        Some(Value::Bool(false)) => end_waiting(transaction, record.id.as_str(), HOOK_DISABLED, now_ms).await,
-        _ => Ok(()),
+    match is_enabled(&record.document) {
+        true => Ok(()),
+        false => end_waiting(transaction, record.id.as_str(), HOOK_DISABLED, now_ms).await,
     }
 }
 

@@ -4,23 +4,15 @@ use async_trait::async_trait;
 use sqlx::QueryBuilder;
 
 use super::SqliteStore;
-use crate::{
-    message::AccountId,
-    store::{
-        StoreResult,
-        columns::{failed, signed},
-        module_costs::{CostLine, CostQuery, CostSums, Day, ModuleCosts},
-        rows::cost_line,
-    },
+use crate::store::{
+    StoreResult,
+    columns::{failed, name_of, signed},
+    module_costs::{CostLine, CostQuery, CostSums, Day, ModuleCosts},
+    rows::cost_line,
 };
 
 const READ: &str = "read what modules cost";
 const WRITE: &str = "add up what modules cost";
-
-/// Whom a line is charged to, as a column: there is no account of an empty name.
-fn charged(account: Option<&AccountId>) -> &str {
-    account.map_or("", AccountId::as_str)
-}
 
 #[async_trait]
 impl ModuleCosts for SqliteStore {
@@ -37,7 +29,7 @@ impl ModuleCosts for SqliteStore {
                    fuel = fuel + excluded.fuel, time_us = time_us + excluded.time_us, faults = faults + excluded.faults,
                    memory_bytes_max = max(memory_bytes_max, excluded.memory_bytes_max)",
             )
-            .bind(charged(line.account.as_ref()))
+            .bind(name_of(line.account.as_ref()))
             .bind(line.module.as_str())
             .bind(line.day)
             .bind(signed(sums.calls))
@@ -65,7 +57,7 @@ impl ModuleCosts for SqliteStore {
         }
         if let Some(CostLine { day, account, module }) = &query.after {
             sql.push(" AND (day, account, module) < (").push_bind(day);
-            sql.push(", ").push_bind(charged(account.as_ref())).push(", ").push_bind(module.as_str()).push(")");
+            sql.push(", ").push_bind(name_of(account.as_ref())).push(", ").push_bind(module.as_str()).push(")");
         }
         sql.push(" ORDER BY day DESC, account DESC, module DESC LIMIT ").push_bind(query.limit);
         let rows = sql.build().fetch_all(&self.readers).await.map_err(failed(READ))?;

@@ -47,12 +47,7 @@ impl ModuleLimits for SqliteStore {
 
     async fn put_module_limits(&self, account: &AccountId, limits: &Object, notices: &[Notice]) -> StoreResult<bool> {
         let mut transaction = self.begin(WRITE).await?;
-        let there: Option<i64> = sqlx::query_scalar("SELECT 1 FROM accounts WHERE id = ? AND deleted = 0")
-            .bind(account.as_str())
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(failed(WRITE))?;
-        if there.is_none() {
+        if !Self::account_is_there(&mut transaction, account).await? {
             return Ok(false);
         }
         write(&mut transaction, account, limits).await?;

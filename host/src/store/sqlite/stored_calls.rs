@@ -13,10 +13,10 @@ use super::{
     commit::{Statements, text},
 };
 use crate::{
-    message::{AccountId, LeaseToken, ModuleId, UnixMs},
+    message::{LeaseToken, ModuleId, UnixMs},
     store::{
         StoreError, StoreResult,
-        columns::{each, failed, json, signed, unsigned},
+        columns::{each, failed, json, name_of, signed, unsigned},
         rows::{call_line, stored_call},
         stored_calls::{CallBounds, CallChange, CallLine, StoredCall, StoredCalls},
     },
@@ -34,11 +34,6 @@ static KEEP: LazyLock<Statements> = LazyLock::new(|| {
     )
 });
 
-/// Whom a call is charged to, as a column: there is no account of an empty name.
-fn charged(account: Option<&AccountId>) -> &str {
-    account.map_or("", AccountId::as_str)
-}
-
 /// What waits of an account, or of a module of the operator's, as a group of changes goes on.
 type Waiting<'a> = HashMap<(&'a str, &'a str), (u64, u64)>;
 
@@ -49,7 +44,7 @@ async fn kept<'a>(
     call: &'a StoredCall,
     bounds: &CallBounds,
 ) -> StoreResult<bool> {
-    let account = charged(call.account.as_ref());
+    let account = name_of(call.account.as_ref());
     // The operator's modules share no bound.
     let module = if account.is_empty() { call.module.as_str() } else { "" };
     let (calls, bytes) = match waiting.entry((account, module)) {
@@ -124,7 +119,7 @@ impl StoredCalls for SqliteStore {
         KEEP.run(&mut transaction, rows, |query, call| {
             query
                 .bind(text(&call.id))
-                .bind(text(charged(call.account.as_ref())))
+                .bind(text(name_of(call.account.as_ref())))
                 .bind(text(call.module.as_str()))
                 .bind(signed(call.created_ms))
                 .bind(signed(call.created_ms))
@@ -170,7 +165,7 @@ impl StoredCalls for SqliteStore {
         )
         .bind(signed(until_ms))
         .bind(line.module.as_str())
-        .bind(charged(line.account.as_ref()))
+        .bind(name_of(line.account.as_ref()))
         .bind(signed(now_ms))
         .bind(limit)
         .fetch_all(&mut *transaction)

@@ -1,17 +1,14 @@
-//! The store's behaviours on SQLite, and what is SQLite's own: opening, upgrading, speed.
+//! The store's behaviours on SQLite, and what is SQLite's own: opening, upgrading, which indexes are read.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{
-    attempt::{Attempt, Outcome, SentRequest},
-    store::{
-        FiringChange, SharedStore,
-        behaviour::{self, every_behaviour},
-    },
+use crate::store::{
+    FiringChange, SharedStore,
+    behaviour::{self, every_behaviour},
 };
 
 fn url(folder: &TempDir) -> String {
@@ -245,116 +242,6 @@ async fn a_time_far_back_is_found_without_looking_at_all() {
     assert_eq!(below - above - 1, 660, "the minute with five minutes before and after it, of 20,000 rows");
     let (above, below) = store.bounds(&of(None)).await.expect("read");
     assert_eq!((above, below), (0, i64::MAX));
-}
-
-/// What looking for accounts costs among many: `cargo test -p hookbox --lib -- --ignored --nocapture a_hundred_thousand`.
-#[tokio::test]
-#[ignore = "measures, does not judge"]
-async fn a_hundred_thousand_accounts() {
-    let (store, _folder) = open().await;
-    let accounts: Vec<_> = (0..100_000_u32)
-        .map(|n| match n {
-            0 => behaviour::account("m", &[]),
-            1..1000 => behaviour::account(&format!("r{n}"), &["m"]),
-            _ => behaviour::account(&format!("a{n}"), &["m", &format!("r{}", n % 999 + 1)]),
-        })
-        .collect();
-    let begun = Instant::now();
-    for some in accounts.chunks(500) {
-        store.put_accounts(some, 1).await.expect("written");
-    }
-    eprintln!("written: {:.1} us an account", begun.elapsed().as_micros() as f64 / 1e5);
-    for (root, children_only) in [("m", false), ("m", true), ("r7", false), ("a5000", false)] {
-        let begun = Instant::now();
-        let (after, root) = (AccountId::from("a99"), AccountId::from(root));
-        let found = store.accounts_below(&root, children_only, Some(&after), 50).await.expect("read");
-        eprintln!("below {root}, children only {children_only}: {} in {:?}", found.len(), begun.elapsed());
-    }
-    for (field, text) in [("name", "Account a5000"), ("realm", "x"), ("other", "x")] {
-        let begun = Instant::now();
-        let found = store.accounts_named(field, text).await.expect("read");
-        eprintln!("by {field}: {} in {:?}", found.len(), begun.elapsed());
-    }
-    let begun = Instant::now();
-    let gone: Vec<AccountId> = accounts.iter().map(|account| account.id.clone()).skip(50_000).collect();
-    assert_eq!(store.delete_accounts(&gone, &[], 1).await.expect("deleted"), 50_000);
-    eprintln!("half of them deleted: {:?}", begun.elapsed());
-}
-
-fn typical_attempt(n: u64) -> Attempt {
-    let text = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    Attempt {
-        hook: format!("{:032x}", (n % 1000).wrapping_mul(0x9e37_79b9_7f4a_7c15)).into(),
-        account: format!("{:032x}", (n % 200).wrapping_mul(0x9e37_79b9_7f4a_7c15)).into(),
-        request: SentRequest {
-            method: "POST",
-            headers: text(&[
-                ("content-type", "application/json"),
-                ("webhook-id", &"5a".repeat(32)),
-                ("webhook-timestamp", "1714100000"),
-                ("webhook-signature", "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
-                ("x-hook-id", "0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"),
-            ]),
-            body: r#"{"caller_id_name":"Dana","caller_id_number":"+13125550111"}"#.repeat(10),
-        },
-        outcome: Outcome::Answered {
-            status: 200,
-            headers: text(&[("content-length", "2"), ("date", "Mon, 23 Nov 2026 21:40:05 GMT")]),
-            body: "ok".into(),
-            body_cut: false,
-        },
-        ..behaviour::attempt(n, "", 1_714_100_000_000 + n / 20)
-    }
-}
-
-/// What a group costs: `cargo test -p hookbox --lib -- --ignored --nocapture what_a_row_costs`.
-#[test]
-#[ignore = "measures, does not judge"]
-fn what_a_row_costs() {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        for (kind, rows) in [("attempts", 256), ("attempts", 512), ("attempts", 64), ("waiting", 256)] {
-            let (store, folder) = open().await;
-            let groups = 60_000 / rows;
-            let entry = |n: u64| Entry {
-                attempt: Some(typical_attempt(n)),
-                counts_as_failure: kind == "waiting",
-                change: match kind {
-                    "waiting" => FiringChange::Wait { firing: behaviour::firing(n, "h1", None), due_ms: n },
-                    _ => FiringChange::None,
-                },
-            };
-            let groups: Vec<Vec<Entry>> =
-                (0..groups).map(|group| (0..rows).map(|row| entry(group * rows + row)).collect()).collect();
-            let count = groups.len() as f64 * rows as f64;
-            let (begun, cpu) = (Instant::now(), cpu_us());
-            for group in &groups {
-                store.commit(group).await.expect("committed");
-            }
-            let (wall, cpu) = (begun.elapsed().as_micros() as f64 / count, (cpu_us() - cpu) / count);
-            let serialised = Instant::now();
-            let bytes: usize = (0..10_000).map(|n| {
-                let entry = &groups[n / rows as usize][n % rows as usize];
-                entry.attempt.as_ref().map_or(0, |attempt| crate::attempt::record::document(attempt).len())
-            }).sum();
-            let serialised = serialised.elapsed().as_nanos() as f64 / 1e7;
-            let size = std::fs::metadata(folder.path().join("hookbox.db")).map_or(0, |file| file.len());
-            eprintln!(
-                "{kind} in groups of {rows}: {wall:.1} us wall, {cpu:.1} us of processor a row; document {serialised:.2} us, {} bytes; file {} KiB",
-                bytes / 10_000, size / 1024
-            );
-        }
-    });
-}
-
-/// Processor time of this process, user and system, in microseconds.
-fn cpu_us() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<f64> = stat.rsplit(')').next().unwrap_or("").split(' ').filter_map(|f| f.parse().ok()).collect();
-    // After the state: utime and stime are the 12th and 13th numbers, in hundredths of a second.
-    let [user, system] = [10, 11].map(|at| fields.get(at).copied().unwrap_or(0.0));
-    (user + system) * 10_000.0
 }
 
 /// What the hot questions read: an index each, however many firings wait.

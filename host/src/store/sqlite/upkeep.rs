@@ -7,18 +7,13 @@ use crate::{
     message::{AccountId, HookId, Object, UnixMs},
     store::{
         ModuleRecord, Notice, StoreResult,
-        columns::{each, failed, json, parsed, signed},
+        columns::{account_named, each, failed, json, name_of, parsed, signed, small},
         rows,
     },
 };
 
 const FORGET: &str = "forget failures";
 const KEEP_NOTICE: &str = "keep a notice";
-
-/// The system's own settings stand under the empty account.
-fn settings_of(account: Option<&AccountId>) -> &str {
-    account.map_or("", AccountId::as_str)
-}
 
 impl SqliteStore {
     pub(super) async fn count_failures(&self, hook: &HookId, after_ms: UnixMs) -> StoreResult<u32> {
@@ -29,7 +24,7 @@ impl SqliteStore {
                 .fetch_one(&self.readers)
                 .await
                 .map_err(failed("count failures"))?;
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        Ok(small(count))
     }
 
     pub(super) async fn forget_and_count_failures(
@@ -47,10 +42,7 @@ impl SqliteStore {
                 .fetch_all(&self.readers)
                 .await
                 .map_err(failed("count failures"))?;
-        Ok(rows
-            .into_iter()
-            .map(|(account, hook, count)| (account.into(), hook.into(), u32::try_from(count).unwrap_or(u32::MAX)))
-            .collect())
+        Ok(rows.into_iter().map(|(account, hook, count)| (account.into(), hook.into(), small(count))).collect())
     }
 
     pub(super) async fn list_failing_hooks(
@@ -71,7 +63,7 @@ impl SqliteStore {
         .fetch_all(&self.readers)
         .await
         .map_err(failed("count failures"))?;
-        Ok(rows.into_iter().map(|(hook, count)| (hook.into(), u32::try_from(count).unwrap_or(u32::MAX))).collect())
+        Ok(rows.into_iter().map(|(hook, count)| (hook.into(), small(count))).collect())
     }
 
     /// The mark goes with the last failure of the hook, by a trigger.
@@ -202,7 +194,7 @@ impl SqliteStore {
     }
 
     pub(super) async fn find_webhook_settings(&self, account: Option<&AccountId>) -> StoreResult<Object> {
-        let account = settings_of(account);
+        let account = name_of(account);
         let text: Option<String> = sqlx::query_scalar("SELECT settings FROM webhook_settings WHERE account = ?")
             .bind(account)
             .fetch_optional(&self.readers)
@@ -220,7 +212,7 @@ impl SqliteStore {
         rows.into_iter()
             .map(|(account, text)| {
                 let settings = parsed("webhook settings of account", &account, &text)?;
-                Ok(((!account.is_empty()).then(|| AccountId::from(account)), settings))
+                Ok((account_named(account), settings))
             })
             .collect()
     }
@@ -231,7 +223,7 @@ impl SqliteStore {
         settings: &Object,
     ) -> StoreResult<()> {
         let doing = failed("write settings");
-        let account = settings_of(account);
+        let account = name_of(account);
         let query = if settings.is_empty() {
             sqlx::query("DELETE FROM webhook_settings WHERE account = ?").bind(account)
         } else {

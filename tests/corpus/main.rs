@@ -1,9 +1,11 @@
 //! The corpus of components that mean harm: each is refused at the step that must find it, or charged with what it did; and
 //! the host that checked them has its memory back, went on with its work meanwhile, and left no process behind.
+//!
+//! A test program of its own, so that memory and processor time are its own too.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails; these sum up")]
 
 use std::{
     fs,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -118,22 +120,8 @@ fn corpus() -> Vec<(&'static str, Vec<u8>, Must)> {
     ]
 }
 
-/// In a process of its own, where memory and CPU time are its own too.
-#[test]
-fn the_corpus_does_no_harm() {
-    let alone = Command::new(std::env::current_exe().unwrap())
-        .args(["corpus::alone", "--exact", "--ignored", "--nocapture"])
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&alone.stdout);
-    println!("{said}");
-    assert!(alone.status.success(), "{said}\n{}", String::from_utf8_lossy(&alone.stderr));
-    assert!(said.contains("1 passed"), "{said}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the test above runs it, in a process of its own"]
-async fn alone() {
+async fn the_corpus_does_no_harm() {
     let host = TestHost::builder().module("echo", bad::bytes(ECHO)).without_broker().start().await;
     let desk = UploadDesk::with(&LIMITS);
     desk.check(bad::bytes(ECHO), &[samples::bad(ACCOUNT)]).await.unwrap();
