@@ -11,7 +11,7 @@ BENCH :=
 FAULTS :=
 # What is measured is compiled as it would be shipped, but for link-time optimisation; the rest keeps its builds short. The
 # program is built with the benches: alone it has other features of its dependencies, and the host would be compiled twice.
-MEASURED := $(foreach ours,hookbox hookbox-tests,--config 'profile.dev.package.$(ours).opt-level=3') --workspace
+MEASURED := $(foreach part,dev dev.package.hookbox dev.package.hookbox-tests,--config 'profile.$(part).opt-level=3') --workspace
 
 .PHONY: help demo test bench faults guests fmt wasm-target test-servers python-tools kit-tools browser-tools
 

@@ -19,6 +19,7 @@ mod group_plan;
 pub mod group_writer;
 pub mod job;
 pub mod listing;
+mod migrations;
 pub mod module_costs;
 pub mod module_faults;
 pub mod module_limits;

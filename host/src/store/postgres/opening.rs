@@ -4,7 +4,6 @@ use std::{str::FromStr, sync::Arc, time::Duration};
 
 use sqlx::{
     ConnectOptions, Connection, PgConnection,
-    migrate::Migrator,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use url::Url;
@@ -12,10 +11,8 @@ use url::Url;
 use super::{Days, Hints, PostgresStore};
 use crate::{
     settings::StoreSettings,
-    store::{StoreError, StoreResult, columns::failed},
+    store::{StoreError, StoreResult, columns::failed, migrations},
 };
-
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// What `store.url` takes after `?`. All else is refused, because the driver would pass over it.
 const OPTIONS: [&str; 4] = ["sslmode", "sslrootcert", "sslcert", "sslkey"];
@@ -131,13 +128,13 @@ async fn migrate(connection: &mut PgConnection) -> StoreResult<()> {
             .fetch_one(&mut *connection)
             .await
             .map_err(&doing)?;
-        let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+        let known = migrations::POSTGRES.iter().map(|migration| migration.version).max().unwrap_or(0);
         if found > known {
             return Err(StoreError::Newer { found, known });
         }
     }
     // Not `run`, which makes a future that cannot be sent to another thread.
-    MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| doing(error.into()))
+    migrations::POSTGRES.run_direct(None, connection, false).await.map_err(|error| doing(error.into()))
 }
 
 async fn is_there(connection: &mut PgConnection) -> StoreResult<bool> {

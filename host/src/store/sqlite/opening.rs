@@ -8,14 +8,11 @@ use std::{
 
 use sqlx::{
     ConnectOptions,
-    migrate::Migrator,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::SqliteStore;
-use crate::store::{StoreError, StoreResult, columns::failed};
-
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+use crate::store::{StoreError, StoreResult, columns::failed, migrations};
 
 /// How long a write waits for that of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,12 +76,12 @@ impl SqliteStore {
                 .fetch_one(&self.writer)
                 .await
                 .map_err(&doing)?;
-            let known = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or(0);
+            let known = migrations::SQLITE.iter().map(|migration| migration.version).max().unwrap_or(0);
             if found > known {
                 return Err(StoreError::Newer { found, known });
             }
         }
-        MIGRATIONS.run(&self.writer).await.map_err(|error| doing(error.into()))
+        migrations::SQLITE.run(&self.writer).await.map_err(|error| doing(error.into()))
     }
 }
 

@@ -24,7 +24,7 @@ async fn nodes_that_start_at_once_make_the_schema_once() {
     }
     let made: i64 =
         sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations").fetch_one(&stores[0].pool).await.expect("read");
-    assert_eq!(made as usize, crate::store::postgres::opening::MIGRATIONS.iter().count());
+    assert_eq!(made as usize, crate::store::migrations::POSTGRES.iter().count());
 }
 
 #[tokio::test]
