@@ -130,7 +130,8 @@ async fn what_outlasted_the_grace_is_taken_up_by_who_comes_next() {
 async fn no_message_is_handed_over_and_then_given_back() {
     const PUBLISHED: usize = 1_000;
     let receiver = Receiver::start().await;
-    let host = TestHost::builder().hook(a_hook("channel_create").to(&receiver)).setting("amqp.prefetch", 50).start().await;
+    let host =
+        TestHost::builder().hook(a_hook("channel_create").to(&receiver)).setting("amqp.prefetch", 50).start().await;
     let messages: Vec<_> = (0..PUBLISHED).map(|_| channel_created(ACCOUNT)).collect();
     let amqp = host.amqp.as_ref().unwrap();
     let publishing = amqp.publish_all(&messages);
@@ -140,7 +141,9 @@ async fn no_message_is_handed_over_and_then_given_back() {
     };
     tokio::join!(publishing, stopping);
     let mut left = 0;
-    while let Some(message) = amqp.channel().basic_get(host.settings.amqp.queue.as_str().into(), BasicGetOptions::default()).await.unwrap() {
+    while let Some(message) =
+        amqp.channel().basic_get(host.settings.amqp.queue.as_str().into(), BasicGetOptions::default()).await.unwrap()
+    {
         assert!(!message.redelivered, "after {left} that were handed to nobody");
         left += 1;
     }
