@@ -87,7 +87,7 @@ async fn a_store_of_the_first_schema_keeps_its_data() {
     let path = folder.path().join("hookbox.db");
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path).create_if_missing(true);
     let old = SqlitePool::connect_with(options).await.expect("it is made");
-    migrations::SQLITE.run_to(1, &old).await.expect("the first schema");
+    crate::store::migrations::SQLITE.run_to(1, &old).await.expect("the first schema");
     for statement in [
         r#"INSERT INTO accounts (id, name, tree, reseller, deleted, change) VALUES
              ('m', 'Master "M"', '[]', NULL, 0, 1), ('r', 'R', '["m"]', 'm', 0, 2), ('a', 'A', '["m","r"]', 'r', 0, 5),
