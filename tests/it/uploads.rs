@@ -89,7 +89,10 @@ async fn what_takes_the_compiler_too_long_is_refused() {
 #[tokio::test]
 async fn the_helper_can_do_little_and_ends_with_who_asked_for_it() {
     // An odd number, to know it by among those of other tests.
-    let desk = Arc::new(UploadDesk::with(&[("modules.compile_memory_bytes_max", 1_610_612_739)]));
+    let desk = Arc::new(UploadDesk::with(&[
+        ("modules.compile_memory_bytes_max", 1_610_612_739),
+        ("modules.compile_cpu_s", 31),
+    ]));
     let check = tokio::spawn({
         let desk = Arc::clone(&desk);
         async move { desk.check(compile_bomb(), &[]).await.map(|_| ()) }
@@ -116,7 +119,7 @@ async fn the_helper_can_do_little_and_ends_with_who_asked_for_it() {
     };
     let figures =
         ["Max address space", "Max data size", "Max cpu time", "Max core file size", "Max file size"].map(limit);
-    assert_eq!(figures, [mark, mark, "30", "0", "0"]);
+    assert_eq!(figures, [mark, mark, "31", "0", "0"]);
     // Fields are counted from behind the name.
     let stat = read(&helper, "stat");
     assert_eq!(stat.rsplit(')').next().unwrap().split_whitespace().nth(16), Some("19"), "its nice value: {stat}");
