@@ -13,9 +13,8 @@ use hookbox_tests::{
     real_program::{Place, Serving},
     receiver::{Answer, Receiver},
     samples::{ACCOUNT, channel_created},
-    test_host::{HookDraft, TestHost, a_hook, http},
+    test_host::{HookDraft, a_hook, http},
 };
-use lapin::options::BasicGetOptions;
 use serde_json::{Value, json};
 use sqlx::{Connection, SqliteConnection};
 
@@ -123,30 +122,4 @@ async fn what_outlasted_the_grace_is_taken_up_by_who_comes_next() {
     let requests = receiver.expect_requests(2).await;
     assert_eq!(requests[0].header("webhook-id"), requests[1].header("webhook-id"));
     assert_eq!(host.stop().await, 0);
-}
-
-/// Those that the broker has handed over are fired; those that it still has were handed to nobody.
-#[tokio::test]
-async fn no_message_is_handed_over_and_then_given_back() {
-    const PUBLISHED: usize = 1_000;
-    let receiver = Receiver::start().await;
-    let host =
-        TestHost::builder().hook(a_hook("channel_create").to(&receiver)).setting("amqp.prefetch", 50).start().await;
-    let messages: Vec<_> = (0..PUBLISHED).map(|_| channel_created(ACCOUNT)).collect();
-    let amqp = host.amqp.as_ref().unwrap();
-    let publishing = amqp.publish_all(&messages);
-    let stopping = async {
-        eventually("a first request", async || if receiver.requests().is_empty() { Err("none") } else { Ok(()) }).await;
-        host.running.drain().await.unwrap();
-    };
-    tokio::join!(publishing, stopping);
-    let mut left = 0;
-    while let Some(message) =
-        amqp.channel().basic_get(host.settings.amqp.queue.as_str().into(), BasicGetOptions::default()).await.unwrap()
-    {
-        assert!(!message.redelivered, "after {left} that were handed to nobody");
-        left += 1;
-    }
-    assert!(left > 0, "the host was to be stopped in the middle");
-    assert_eq!(receiver.requests().len() + left, PUBLISHED);
 }

@@ -255,13 +255,9 @@ impl AmqpIngress {
         // gone without a word, or takes nothing from us for want of memory) is not waited for: it delivers again what we
         // have not settled.
         let cancelling = channel.basic_cancel(messages.tag(), BasicCancelOptions::default());
-        let is_cancelled = matches!(timeout(PARTING, cancelling).await, Ok(Ok(())));
-        // What the broker had handed over by then is here, and is taken too: nobody gets it as delivered before.
-        while let Some(Some(Ok(delivery))) = messages.next().now_or_never() {
-            self.take(delivery);
-        }
+        let cancelled = timeout(PARTING, cancelling).await;
         self.settled().await;
-        if is_cancelled {
+        if let Ok(Ok(())) = cancelled {
             let _ = timeout(PARTING, link.close()).await;
         }
         Ok(())
