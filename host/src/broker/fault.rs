@@ -88,8 +88,19 @@ fn failure(error: &io::Error) -> String {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(tls) => format!("{tls}: {}", tls_remedy(tls)),
+        None if breaks_off(error.kind()) => format!(
+            "{error}; check amqp.url and that the broker runs; one that wants a certificate of us may break off like this too \
+             (amqp.client_cert_file)"
+        ),
         None => format!("{error}; check amqp.url and that the broker runs"),
     }
+}
+
+/// Whether the other side has ended a connection that was there. With TLS 1.3 the broker judges our certificate when we
+/// write already, and its reset may come before its reason is read.
+fn breaks_off(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof)
 }
 
 fn tls_remedy(error: &rustls::Error) -> &'static str {
@@ -129,6 +140,14 @@ mod tests {
         assert!(said(invalid(CertificateError::NotValidForName)).contains("a name of the certificate"));
         assert!(said(invalid(CertificateError::Expired)).contains("renewed"));
         assert!(said("Connection refused").contains("check amqp.url and that the broker runs"));
+    }
+
+    #[test]
+    fn a_link_that_breaks_off_may_be_for_want_of_a_certificate() {
+        for (kind, names_it) in [(io::ErrorKind::ConnectionReset, true), (io::ErrorKind::ConnectionRefused, false)] {
+            let fault = Fault::from(lapin::Error::from(io::Error::from(kind))).to_string();
+            assert!(fault.contains("check amqp.url") && fault.contains("amqp.client_cert_file") == names_it, "{fault}");
+        }
     }
 
     #[test]
