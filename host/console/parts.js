@@ -145,8 +145,11 @@ export function repeat(look, everyMs, element, signal) {
   const timer = setInterval(async () => {
     if (isLooking || document.hidden || element.contains(document.activeElement)) return;
     isLooking = true;
-    await look();
-    isLooking = false;
+    try {
+      await look();
+    } finally {
+      isLooking = false;
+    }
   }, everyMs);
   if (signal.aborted) clearInterval(timer);
   signal.addEventListener("abort", () => clearInterval(timer));
