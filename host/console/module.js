@@ -115,7 +115,7 @@ function versionList(page, found, rows, path, again) {
 }
 
 function ownerForm(found, path, again) {
-  const limits = new Map(LIMITS.map(([key, label]) => [`limits.${key}`, field(label, text({ type: "number", min: 0, value: found.limits?.[key] ?? "", placeholder: "the operator's" }), { optional: true })]));
+  const limits = new Map(LIMITS.map(([key, label]) => [`limits.${key}`, field(label, text({ type: "number", min: 0, value: found.limits?.[key] ?? "", placeholder: "the account's" }), { optional: true })]));
   const settings = pairs("Settings", found.settings, { help: "Texts that the component asks for by their names." });
   const offered = check("Offer it to the accounts below", { checked: found.offered });
   const submit = async (event) => {
