@@ -5,7 +5,7 @@ import { signIn, Problem } from "./api.js";
 import { field, text } from "./parts.js";
 
 export function signInPage(done) {
-  const key = text({ type: "password", name: "key", autocomplete: "off", required: true, autofocus: true });
+  const key = text({ type: "password", name: "key", autocomplete: "off", required: true });
   const keyField = field("API key", key, { help: "A key of your account. It stays in this tab and goes away with it." });
   const said = h("p.said", { role: "status" });
   const go = h("button.main", { type: "submit" }, "Sign in");

@@ -83,7 +83,8 @@ async fn show(folder: &Path, stay: bool) -> Result<(), String> {
         let _ = tokio::signal::ctrl_c().await;
     }
     host.stop().await;
-    println!("\nNext: README.md, then `hookbox serve --config FILE`.");
+    let program = std::env::args().next().unwrap_or_else(|| "hookbox".to_owned());
+    println!("\nNext: `{program} demo --stay` for a browser; README.md, and `{program} serve --config FILE`.");
     Ok(())
 }
 
